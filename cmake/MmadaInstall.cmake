@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+# Installed package: headers, libraries and mmadaConfig.cmake for find_package(mmada CONFIG).

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// The mmada program: parses flags, dispatches to one verb, and maps failures to exit statuses
+// (0 success, 1 bad data or failure, 2 usage).
+#include <cstdio>
+#include <exception>
+
+#include "mmada/cli/verb.h"
+
+namespace mmada::cli {
+
+void print_json(const Json& json) {
+  std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app{"MMaDA in C++: one diffusion transformer that writes, sees and draws"};
+  app.name("mmada");
+  app.set_version_flag("-V,--version", "mmada 0.1.0");
+  app.require_subcommand(1);
+  add_info(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    app.exit(error);
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace mmada::cli
+
+int main(int argc, char** argv) {
+  try {
+    return mmada::cli::run(argc, argv);
+  } catch (const mmada::UsageError& error) {
+    std::fprintf(stderr, "mmada: %s\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "mmada: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "mmada/core/json.h"
+
+namespace mmada::cli {
+
+/// Every subcommand is one file that defines one add_* function: it declares its flags on a subcommand of `app` and
+/// gives the subcommand a callback which does the work. Errors are exceptions; main() turns them into exit statuses.
+void add_info(CLI::App& app);
+
+/// The answer goes to stdout: one JSON object under --json.
+void print_json(const Json& json);
+
+}  // namespace mmada::cli

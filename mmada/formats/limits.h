@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mmada {
+
+/// What the parsers accept at most: one struct, handed to every path that reads a foreign file.
+struct Limits {
+  uint64_t safetensors_header_bytes = 100'000'000;  ///< the format's own limit
+  uint64_t json_bytes = 256u << 20;
+  int json_depth = 64;
+  uint64_t image_file_bytes = 64u << 20;
+  uint64_t image_pixels = 64u << 20;  ///< width x height, checked before anything is decoded
+  uint64_t image_side = 1u << 16;
+};
+
+}  // namespace mmada

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace mmada {
+
+struct MaskedLogprobs {
+  at::Tensor logprobs_N;   ///< fp32 log p(target), differentiable in hidden and head
+  at::Tensor logsumexp_N;  ///< fp32
+  at::Tensor entropy_N;    ///< fp32, defined only when asked for
+};
+
+/// log p of the targets under softmax(hidden @ head^T), in chunks: never a [rows, vocabulary] buffer.
+///
+/// hidden_ND [N, D], head_WD [W, D] (the rows of a vocabulary window), targets_N int64 in [0, W).
+MaskedLogprobs masked_token_logprobs(const at::Tensor& hidden_ND, const at::Tensor& head_WD,
+                                     const at::Tensor& targets_N, bool with_entropy = false);
+
+}  // namespace mmada
