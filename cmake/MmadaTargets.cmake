@@ -11,16 +11,19 @@ if(MMADA_SANITIZE)
   target_link_options(mmada_options INTERFACE -fsanitize=${MMADA_SANITIZE})
 endif()
 
-# mmada_add_library(name): a shared library with the alias mmada::name, includes rooted at the repository.
+configure_file(${PROJECT_SOURCE_DIR}/mmada/core/version.h.in ${PROJECT_BINARY_DIR}/generated/mmada/core/version.h @ONLY)
+
+# mmada_add_library(target alias): a shared library with the alias mmada::name, includes rooted at the repository.
 function(mmada_add_library target alias)
   add_library(${target} SHARED)
   add_library(mmada::${alias} ALIAS ${target})
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${alias} POSITION_INDEPENDENT_CODE ON
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-    BUILD_RPATH_USE_ORIGIN ON INSTALL_RPATH "$ORIGIN")
+    INSTALL_RPATH "$ORIGIN" INSTALL_RPATH_USE_LINK_PATH ON)
   target_include_directories(${target} PUBLIC
-    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:mmada_options>)
   install(TARGETS ${target} EXPORT mmadaTargets

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "mmada/cli/verb.h"
+#include "mmada/core/version.h"
 
 namespace mmada::cli {
 
@@ -14,7 +15,7 @@ void add_info(CLI::App& app) {
   auto as_json = std::make_shared<bool>(false);  // CLI11 writes it, the callback reads it: it outlives this function
   verb->add_flag("--json", *as_json, "Print one JSON object");
   verb->callback([as_json] {
-    const Json info = {{"version", "0.1.0"}, {"threads", at::get_num_threads()}, {"cuda", at::hasCUDA()}};
+    const Json info = {{"version", MMADA_VERSION}, {"threads", at::get_num_threads()}, {"cuda", at::hasCUDA()}};
     if (*as_json) return print_json(info);
     for (const auto& [key, value] : info.items()) std::printf("%-10s %s\n", key.c_str(), value.dump().c_str());
   });

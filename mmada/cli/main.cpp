@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "mmada/cli/verb.h"
+#include "mmada/core/version.h"
 
 namespace mmada::cli {
 
@@ -17,7 +18,7 @@ namespace {
 int run(int argc, char** argv) {
   CLI::App app{"MMaDA in C++: one diffusion transformer that writes, sees and draws"};
   app.name("mmada");
-  app.set_version_flag("-V,--version", "mmada 0.1.0");
+  app.set_version_flag("-V,--version", "mmada " MMADA_VERSION);
   app.require_subcommand(1);
   add_info(app);
   try {

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Everything from a bare machine to a green test suite: sets up, builds (CUDA sources too), runs every test, builds an
+# outside project against the installed library, runs the sanitizer build and the fuzzers briefly.
+#
+#   tests/run.sh          what CI runs
+#   tests/run.sh --full   also the long matrices: fuzzers a million times each, sanitizers over every test
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+full=0
+case ${1:-} in '') ;; --full) full=1 ;; *) echo "run.sh: unknown argument '$1', expected --full or nothing" >&2; exit 2 ;; esac
+cache=${MMADA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmada}
+build=$root/build/tests
+started=$SECONDS
+stage() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - started)); }
+
+stage "set up"
+"$root/third_party/setup.sh" tests
+# shellcheck source=/dev/null
+source "$cache/tests.env"
+
+stage "build, CUDA sources included"
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON \
+  -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" -DCMAKE_CUDA_COMPILER="$CUDACXX" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+cmake --build "$build"
+
+stage "tests"
+(cd "$build" && ctest --output-on-failure -j "$(nproc)" --output-junit "$build/results.xml") | tee "$build/ctest.log" |
+  grep -vE '^ +Start ' || true
+grep -q '100% tests passed' "$build/ctest.log"
+
+stage "an outside project against the installed library"
+rm -rf "$build/stage" "$build/consumer"
+cmake --install "$build" --prefix "$build/stage" >/dev/null
+cmake -S "$root/tests/consumer" -B "$build/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_PREFIX_PATH="$build/stage" >/dev/null
+cmake --build "$build/consumer"
+"$build/consumer/consumer"
+"$build/stage/bin/mmada" info
+
+stage "sanitizers"
+"$root/tests/sanitize.sh" $([ $full = 1 ] && echo --full)
+
+stage "fuzzers"
+"$root/tests/fuzz/run.sh" $([ $full = 1 ] && echo 1000000)
+
+stage "done"
+passed=$(grep -oE '[0-9]+ tests? failed out of [0-9]+|out of [0-9]+' "$build/ctest.log" | grep -oE '[0-9]+$' | tail -1)
+printf '%s passed, 0 failed\n' "$passed"
