@@ -19,6 +19,9 @@ stage "set up"
 # shellcheck source=/dev/null
 source "$cache/tests.env"
 
+stage "lint"
+"$root/tests/lint.sh"
+
 stage "build, CUDA sources included"
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON \
   -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" -DCMAKE_CUDA_COMPILER="$CUDACXX" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
@@ -26,7 +29,7 @@ cmake --build "$build"
 
 stage "tests"
 (cd "$build" && ctest --output-on-failure -j "$(nproc)" --output-junit "$build/results.xml") | tee "$build/ctest.log" |
-  grep -vE '^ +Start ' || true
+  { grep -vE '^ +Start ' || true; }
 grep -q '100% tests passed' "$build/ctest.log"
 
 stage "an outside project against the installed library"

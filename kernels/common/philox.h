@@ -12,9 +12,11 @@
 
 namespace mmada::kernels {
 
-/// Philox4x32-10 (Salmon et al. 2011): 128 random bits as a pure function of a 64-bit key and a 128-bit counter.
+/// Philox4x32-10 (Salmon et al. 2011): 128 random bits as a pure function of a 64-bit key and a 128-bit
+/// counter.
 ///
-/// The same bits on every device and in any order, which is what makes batched sampling equal to sampling alone.
+/// The same bits on every device and in any order, which is what makes batched sampling equal to sampling
+/// alone.
 MMADA_HOST_DEVICE inline void philox4x32(uint64_t key, const uint32_t counter[4], uint32_t out[4]) {
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
@@ -34,7 +36,8 @@ MMADA_HOST_DEVICE inline void philox4x32(uint64_t key, const uint32_t counter[4]
   out[3] = c3;
 }
 
-/// A uniform number in (0, 1) from 32 bits: never 0 and never 1, so that both logarithms of Gumbel noise are finite.
+/// A uniform number in (0, 1) from 32 bits: never 0 and never 1, so that both logarithms of Gumbel noise are
+/// finite.
 MMADA_HOST_DEVICE inline float open_unit_float(uint32_t bits) {
   return (static_cast<float>(bits >> 9) + 0.5f) * (1.0f / 8388608.0f);
 }

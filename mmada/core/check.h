@@ -7,13 +7,15 @@
 
 namespace mmada {
 
-/// Bad data or a failed operation. The message says what, where, found and expected; programs exit with status 1.
+/// Bad data or a failed operation. The message says what, where, found and expected; programs exit with
+/// status 1.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// A request that cannot be meant (unknown flag, steps that do not fit): programs exit with status 2 before any work.
+/// A request that cannot be meant (unknown flag, steps that do not fit): programs exit with status 2 before
+/// any work.
 class UsageError : public Error {
  public:
   using Error::Error;
@@ -30,7 +32,7 @@ std::string cat(const Args&... args) {
 }  // namespace mmada
 
 /// Throws mmada::Error with the joined message parts when the condition does not hold.
-#define MMADA_CHECK(condition, ...)                                       \
-  do {                                                                    \
-    if (!(condition)) throw ::mmada::Error(::mmada::cat(__VA_ARGS__));    \
+#define MMADA_CHECK(condition, ...)                                    \
+  do {                                                                 \
+    if (!(condition)) throw ::mmada::Error(::mmada::cat(__VA_ARGS__)); \
   } while (false)

@@ -14,20 +14,25 @@ constexpr size_t dtype_size(DType dtype) {
   switch (dtype) {
     case DType::kBool:
     case DType::kU8:
-    case DType::kI8: return 1;
+    case DType::kI8:
+      return 1;
     case DType::kI16:
     case DType::kF16:
-    case DType::kBF16: return 2;
+    case DType::kBF16:
+      return 2;
     case DType::kI32:
-    case DType::kF32: return 4;
+    case DType::kF32:
+      return 4;
     case DType::kI64:
-    case DType::kF64: return 8;
+    case DType::kF64:
+      return 8;
   }
   return 0;
 }
 
 constexpr std::string_view dtype_name(DType dtype) {
-  constexpr std::string_view kNames[] = {"BOOL", "U8", "I8", "I16", "I32", "I64", "F16", "BF16", "F32", "F64"};
+  constexpr std::string_view kNames[] = {"BOOL", "U8",  "I8",   "I16", "I32",
+                                         "I64",  "F16", "BF16", "F32", "F64"};
   return kNames[static_cast<size_t>(dtype)];
 }
 

@@ -9,7 +9,8 @@
 namespace mmada {
 namespace {
 
-/// Builds the value through SAX so that depth, duplicate keys and unrepresentable numbers are seen before they count.
+/// Builds the value through SAX so that depth, duplicate keys and unrepresentable numbers are seen before
+/// they count.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(const std::string& source, int max_depth) : source_(source), max_depth_(max_depth) {}
@@ -40,7 +41,8 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   bool start_array(std::size_t) override { return open(Json::array()); }
   bool end_array() override { return close(); }
 
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception& error) override {
     std::string what = error.what();  // the library's text begins with its own "[json.exception...] " tag
     if (const auto tag = what.find("] "); tag != std::string::npos) what = what.substr(tag + 2);
     throw Error(cat(source_, ": not valid JSON at byte ", position, ": ", what));
@@ -111,7 +113,8 @@ Json parse_json(std::string_view text, const std::string& source, const JsonLimi
   MMADA_CHECK(text.size() <= limits.max_bytes, source, ": ", text.size(), " bytes of JSON, expected at most ",
               limits.max_bytes);
   StrictBuilder builder(source, limits.max_depth);
-  Json::sax_parse(text.begin(), text.end(), &builder, nlohmann::detail::input_format_t::json, true, limits.comments);
+  Json::sax_parse(text.begin(), text.end(), &builder, nlohmann::detail::input_format_t::json, true,
+                  limits.comments);
   return builder.take();
 }
 
@@ -145,8 +148,8 @@ Fields::Fields(const Json& object, std::string source, std::string path)
 }
 
 void Fields::fail(const std::string& key, const std::string& found, const std::string& expected) const {
-  throw Error(cat(source_, ": field `", path_.empty() ? "" : path_ + ".", key, "`: found ", found, ", expected ",
-                  expected));
+  throw Error(cat(source_, ": field `", path_.empty() ? "" : path_ + ".", key, "`: found ", found,
+                  ", expected ", expected));
 }
 
 const Json* Fields::find(const std::string& key) {
@@ -170,7 +173,8 @@ int64_t Fields::integer(const std::string& key, int64_t min, int64_t max, std::o
   const Json* value = require(key, fallback.has_value());
   if (value == nullptr) return *fallback;
   const std::string expected = cat("an integer from ", min, " to ", max);
-  const bool too_large = value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
+  const bool too_large =
+      value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
   if (!value->is_number_integer() || too_large) fail(key, found_text(*value), expected);
   const auto number = value->get<int64_t>();
   if (number < min || number > max) fail(key, found_text(*value), expected);
@@ -218,8 +222,8 @@ std::vector<int64_t> Fields::integers(const std::string& key, int64_t min, int64
   if (!value->is_array()) fail(key, found_text(*value), "a list of integers");
   std::vector<int64_t> numbers;
   for (const auto& item : *value) {
-    const bool whole = item.is_number_integer() &&
-                       !(item.is_number_unsigned() && item.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX));
+    const bool whole = item.is_number_integer() && !(item.is_number_unsigned() &&
+                                                     item.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX));
     if (!whole || item.get<int64_t>() < min || item.get<int64_t>() > max)
       fail(key, found_text(item), cat("integers from ", min, " to ", max));
     numbers.push_back(item.get<int64_t>());
@@ -241,7 +245,8 @@ std::vector<double> Fields::numbers(const std::string& key, double min, double m
   return numbers;
 }
 
-std::vector<std::string> Fields::strings(const std::string& key, std::optional<std::vector<std::string>> fallback) {
+std::vector<std::string> Fields::strings(const std::string& key,
+                                         std::optional<std::vector<std::string>> fallback) {
   const Json* value = require(key, fallback.has_value());
   if (value == nullptr) return *fallback;
   if (!value->is_array()) fail(key, found_text(*value), "a list of strings");

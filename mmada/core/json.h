@@ -22,8 +22,8 @@ struct JsonLimits {
   bool comments = false;          ///< JSONC: // and /* */ comments, as in our config files
 };
 
-/// Parses strictly: duplicate keys, invalid UTF-8, numbers that do not fit, too deep nesting and trailing text are
-/// errors that name `source` (a path or a description) and the place.
+/// Parses strictly: duplicate keys, invalid UTF-8, numbers that do not fit, too deep nesting and trailing
+/// text are errors that name `source` (a path or a description) and the place.
 Json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});
 
 /// Reads and parses a file.
@@ -56,7 +56,8 @@ class Fields {
                                 std::optional<std::vector<int64_t>> fallback = {});
   std::vector<double> numbers(const std::string& key, double min, double max,
                               std::optional<std::vector<double>> fallback = {});
-  std::vector<std::string> strings(const std::string& key, std::optional<std::vector<std::string>> fallback = {});
+  std::vector<std::string> strings(const std::string& key,
+                                   std::optional<std::vector<std::string>> fallback = {});
   /// A nested object; an absent one reads as empty, so that its defaults apply.
   Fields object(const std::string& key);
   /// The raw value, or null; marks the key as known.

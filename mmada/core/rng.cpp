@@ -19,13 +19,14 @@ uint64_t stream_key(uint64_t seed, std::string_view name) {
   return mixed ^ (mixed >> 31);
 }
 
-Rng::Rng(uint64_t seed, std::string_view name, uint64_t stream) : key_(stream_key(seed, name)), stream_(stream) {}
+Rng::Rng(uint64_t seed, std::string_view name, uint64_t stream)
+    : key_(stream_key(seed, name)), stream_(stream) {}
 
 uint32_t Rng::next_u32() {
   const uint64_t block = position_ / 4;
-  const auto bits = kernels::philox4x32(
-      key_, {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(stream_),
-             static_cast<uint32_t>(stream_ >> 32)});
+  const auto bits =
+      kernels::philox4x32(key_, {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                                 static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)});
   return bits[position_++ % 4];
 }
 

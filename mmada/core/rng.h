@@ -9,8 +9,8 @@ namespace mmada {
 
 /// A named, counter-based random stream: its n-th number depends on (seed, name, stream, n) alone.
 ///
-/// Streams with different names or stream numbers are independent, so that adding a consumer never shifts another's
-/// numbers, and a stream's whole state is its counter, which is what a checkpoint stores.
+/// Streams with different names or stream numbers are independent, so that adding a consumer never shifts
+/// another's numbers, and a stream's whole state is its counter, which is what a checkpoint stores.
 class Rng {
  public:
   Rng(uint64_t seed, std::string_view name, uint64_t stream = 0);

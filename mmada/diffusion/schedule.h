@@ -5,8 +5,8 @@
 
 namespace mmada {
 
-/// The mask schedules of SPEC 5.2: the share of slots still masked at time r in [0, 1], used in training and sampling.
-/// Names: "cosine", "linear", "pow<K>" (e.g. "pow2"), "sigmoid" (start -3, end 3, tau 1).
+/// The mask schedules of SPEC 5.2: the share of slots still masked at time r in [0, 1], used in training and
+/// sampling. Names: "cosine", "linear", "pow<K>" (e.g. "pow2"), "sigmoid" (start -3, end 3, tau 1).
 class Schedule {
  public:
   explicit Schedule(const std::string& name = "cosine");

@@ -30,7 +30,8 @@ TEST_CASE("fields name the source, the path, what was found and what was expecte
   const Json json = parse_json(R"({"outer":{"n":7,"name":"cosin","flag":1}})", "c.json");
   Fields root(json, "c.json");
   Fields outer = root.object("outer");
-  CHECK_THROWS_WITH(outer.integer("n", 0, 5), "c.json: field `outer.n`: found 7, expected an integer from 0 to 5");
+  CHECK_THROWS_WITH(outer.integer("n", 0, 5),
+                    "c.json: field `outer.n`: found 7, expected an integer from 0 to 5");
   CHECK_THROWS_WITH(outer.choice("name", {"cosine", "linear"}), Contains("did you mean \"cosine\""));
   CHECK_THROWS_WITH(outer.boolean("flag"), Contains("expected true or false"));
   CHECK_THROWS_WITH(outer.string("missing"), Contains("found nothing"));

@@ -12,7 +12,8 @@ using namespace mmada;
 TEST_CASE("philox4x32 gives Random123's known answers") {
   using Bits = std::array<uint32_t, 4>;
   CHECK(kernels::philox4x32(0, Bits{0, 0, 0, 0}) == Bits{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-  CHECK(kernels::philox4x32(~0ull, Bits{~0u, ~0u, ~0u, ~0u}) == Bits{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(kernels::philox4x32(~0ull, Bits{~0u, ~0u, ~0u, ~0u}) ==
+        Bits{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(kernels::philox4x32(0x299f31d0a4093822ull, Bits{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}) ==
         Bits{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What a reader would complain about: layout, missing licence lines, unfinished places, paths of somebody's machine.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+status=0
+complain() { printf 'lint: %s\n' "$*" >&2; status=1; }
+
+mapfile -t sources < <(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+for file in "${sources[@]}"; do
+  clang-format --dry-run -Werror "$file" 2>/dev/null || complain "$file: clang-format would change it"
+done
+for file in "${sources[@]}" $(git ls-files '*.py' '*.sh' '*.cmake' '*CMakeLists.txt'); do
+  head -3 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no SPDX line"
+done
+for file in "${sources[@]}"; do
+  [ "$(wc -l <"$file")" -le 500 ] || complain "$file: longer than 500 lines"
+done
+git grep -nIE 'TODO|FIXME|XXX|not implemented' -- '*.h' '*.cpp' '*.cu' '*.py' && complain "unfinished places above"
+git grep -nIE '(/home/|/root/|/work/)' -- . ':!tests/lint.sh' && complain "machine paths above"
+exit $status
