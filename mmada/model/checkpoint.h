@@ -18,11 +18,12 @@ struct TensorSlot {
   std::string name;
   at::Tensor destination;
 };
-/// Reads every slot out of the directory's safetensors, each file once, straight into place (converted where the dtype
-/// or device differs, one tensor at a time). Accepts names with and without `prefix` (e.g. "model."). Missing,
-/// unexpected and misshapen tensors are one error that lists them all; names in `tolerated` may be present unread.
-void load_tensors(const std::string& directory, const std::vector<TensorSlot>& slots, const std::string& prefix = "",
-                  const std::vector<std::string>& tolerated = {});
+/// Reads every slot out of the directory's safetensors, each file once, straight into place (converted where
+/// the dtype or device differs, one tensor at a time). Accepts names with and without `prefix` (e.g.
+/// "model."). Missing, unexpected and misshapen tensors are one error that lists them all; names in
+/// `tolerated` may be present unread.
+void load_tensors(const std::string& directory, const std::vector<TensorSlot>& slots,
+                  const std::string& prefix = "", const std::vector<std::string>& tolerated = {});
 
 struct LoadOptions {
   std::string device = "cpu";  ///< "cpu", "cuda", "cuda:N"

@@ -25,8 +25,9 @@ struct TransformerConfig {
   bool operator==(const TransformerConfig&) const = default;
 };
 
-/// Reads config.json's object (SPEC 1.4): ignores published keys without effect, refuses settings this network does not
-/// implement (alibi, biases, q/k norm, ...) and sizes that are missing, contradictory or absurd.
+/// Reads config.json's object (SPEC 1.4): ignores published keys without effect, refuses settings this
+/// network does not implement (alibi, biases, q/k norm, ...) and sizes that are missing, contradictory or
+/// absurd.
 TransformerConfig parse_transformer_config(const Json& json, const std::string& source);
 /// The published config.json layout for this configuration.
 Json transformer_config_json(const TransformerConfig& config);

@@ -5,23 +5,14 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "mmada/core/types.h"
 #include "mmada/model/config.h"
+#include "mmada/ops/attention.h"
 
 namespace mmada {
-
-/// SPEC 1.3: how padding enters attention.
-enum class AttentionMode {
-  kNone,         ///< everything visible, padding too
-  kAdditiveOne,  ///< +1 on the score where query and key both lie in the row's valid span, 0 elsewhere
-  kHard,         ///< keys outside the row's valid span are hidden
-};
-AttentionMode attention_mode_from_name(std::string_view name);  ///< "none", "additive_one", "hard"
-std::string_view attention_mode_name(AttentionMode mode);
 
 /// A batch of rows: ids [B, T] int64, the rest of each row outside its valid span is padding.
 struct RowBatch {
@@ -54,8 +45,9 @@ class Transformer {
   const TransformerConfig& config() const { return config_; }
   at::TensorOptions options() const { return wte_.options(); }
 
-  /// Final hidden states after ln_f at flat row-major positions b*T+t (int64 [N]) -> [N, D]. The last block computes
-  /// its queries and MLP at these positions only. Differentiable in the weights when they require grad.
+  /// Final hidden states after ln_f at flat row-major positions b*T+t (int64 [N]) -> [N, D]. The last block
+  /// computes its queries and MLP at these positions only. Differentiable in the weights when they require
+  /// grad.
   at::Tensor hidden(const RowBatch& rows, const at::Tensor& positions_N) const;
   /// The same for every position: [B, T, D].
   at::Tensor hidden(const RowBatch& rows) const;
@@ -76,12 +68,12 @@ class Transformer {
   at::Tensor ln_f_, ff_out_;
 };
 
-/// How fresh weights are drawn (SPEC 1.6): every parameter from a stream named after it, so that any process builds any
-/// parameter alone.
+/// How fresh weights are drawn (SPEC 1.6): every parameter from a stream named after it, so that any process
+/// builds any parameter alone.
 struct InitOptions {
-  std::string method = "mitchell";  ///< mitchell | full_megatron | normal | kaiming_normal | fan_in
-  double init_std = 0.02;           ///< normal, full_megatron
-  double embedding_std = 0.0;       ///< > 0 overrides the method for wte
+  std::string method = "mitchell";       ///< mitchell | full_megatron | normal | kaiming_normal | fan_in
+  double init_std = 0.02;                ///< normal, full_megatron
+  double embedding_std = 0.0;            ///< > 0 overrides the method for wte
   bool zero_output_projections = false;  ///< attn_out and block ff_out start at 0
   uint64_t seed = 0;
 };
