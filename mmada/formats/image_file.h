@@ -21,9 +21,9 @@ struct Image {
   const uint8_t* row(int64_t y) const { return pixels.data() + y * width * channels; }
 };
 
-/// Decodes PNG, JPEG or WebP (told apart by their bytes) to RGB as Pillow's convert("RGB") does: grey is copied to the
-/// three channels, alpha is dropped, 16-bit is cut to its high byte, palettes are looked up. Sizes are checked against the
-/// limits before anything is decoded. `source` names the picture in errors.
+/// Decodes PNG, JPEG or WebP (told apart by their bytes) to RGB as Pillow's convert("RGB") does: grey is
+/// copied to the three channels, alpha is dropped, 16-bit is cut to its high byte, palettes are looked up.
+/// Sizes are checked against the limits before anything is decoded. `source` names the picture in errors.
 Image decode_image(std::string_view bytes, const std::string& source, const Limits& limits = {});
 Image read_image(const std::string& path, const Limits& limits = {});
 /// A mask: decoded and reduced to one channel with Pillow's convert("L") weights.
@@ -32,6 +32,7 @@ Image read_mask(const std::string& path, const Limits& limits = {});
 /// PNG bytes with optional tEXt entries (e.g. {"parameters", ...}).
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
 /// Writes PNG, JPEG (.jpg, .jpeg) or WebP by the name's ending, atomically.
-void write_image(const std::string& path, const Image& image, const std::map<std::string, std::string>& text = {});
+void write_image(const std::string& path, const Image& image,
+                 const std::map<std::string, std::string>& text = {});
 
 }  // namespace mmada

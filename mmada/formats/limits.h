@@ -9,8 +9,12 @@ namespace mmada {
 /// What the parsers accept at most: one struct, handed to every path that reads a foreign file.
 struct Limits {
   uint64_t safetensors_header_bytes = 100'000'000;  ///< the format's own limit
+  uint64_t safetensors_entries = 1u << 18;          ///< tensors of one file; metadata pairs of one file
+  uint64_t safetensors_rank = 64;                   ///< dimensions of one tensor
+  uint64_t safetensors_string_bytes = 16u << 20;    ///< one name or metadata value
   uint64_t json_bytes = 256u << 20;
   int json_depth = 64;
+  uint64_t json_values = 16u << 20;  ///< of any kind: a value takes up to 50 times the memory of its text
   uint64_t image_file_bytes = 64u << 20;
   uint64_t image_pixels = 64u << 20;  ///< width x height, checked before anything is decoded
   uint64_t image_side = 1u << 16;
