@@ -5,26 +5,13 @@
 #include <catch2/catch.hpp>
 
 #include "mmada/core/check.h"
+#include "tests/diffusion/small_layout.h"
 
 namespace {
 
 using namespace mmada;
 
-constexpr int64_t kBos = 50, kEos = 51, kMask = 52, kSoi = 53, kEoi = 54, kT2i = 55, kMmu = 56, kR2i = 57,
-                  kPad = 58;
-constexpr int64_t kStart = 59, kEnd = 60, kEot = 61;
-constexpr int64_t kUser = 1, kAssistant = 2;  // role names, one token each
-
-TokenLayout small_layout() {
-  TokenLayout layout;
-  layout.vocab_size = 80;
-  layout.bos = kBos, layout.eos = kEos, layout.mask = kMask;
-  layout.soi = kSoi, layout.eoi = kEoi, layout.t2i = kT2i, layout.mmu = kMmu, layout.r2i = kR2i;
-  layout.image_pad = kPad;
-  layout.start_header = kStart, layout.end_header = kEnd, layout.eot = kEot;
-  layout.image_token_offset = 64, layout.codebook_size = 16;
-  return layout;
-}
+using namespace mmada::test;
 
 const TokenIds kImage = {64, 70, 79, kMask};
 
