@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/data/shapes_scene.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace mmada {
+namespace {
+
+template <class Items>
+int draw_index(const Items& items, Rng& rng) {
+  return static_cast<int>(rng.below(items.size()));
+}
+
+/// The objects whose name satisfies nothing but uniqueness: what "the red star" may refer to.
+template <class Key>
+std::vector<const SceneObject*> unique_by(const Scene& scene, Key key) {
+  std::vector<const SceneObject*> unique;
+  for (const auto& object : scene) {
+    const auto same = [&](const SceneObject& other) { return key(other) == key(object); };
+    if (std::count_if(scene.begin(), scene.end(), same) == 1) unique.push_back(&object);
+  }
+  return unique;
+}
+
+int64_t name_key(const SceneObject& object) { return object.shape * 4096 + object.color; }
+
+Question ask_describe(const ShapesOptions& options, const Scene& scene) {
+  return {QuestionKind::kDescribe, "describe the picture", "", scene_caption(options, scene)};
+}
+
+Question ask_what_at(const ShapesOptions& options, const Scene& scene, Rng& rng) {
+  const SceneObject& object = scene[rng.below(scene.size())];
+  return {QuestionKind::kWhatAt, cat("what is at ", options.cell_name(object.cell), "?"),
+          object_phrase(options, object), object_name(options, object)};
+}
+
+std::optional<Question> ask_color(const ShapesOptions& options, const Scene& scene, Rng& rng) {
+  const auto candidates = unique_by(scene, [](const SceneObject& object) { return object.shape; });
+  if (candidates.empty()) return {};
+  const SceneObject& object = *candidates[rng.below(candidates.size())];
+  return Question{QuestionKind::kColor,
+                  cat("what color is the ", outline_name(options.shapes[object.shape]), "?"),
+                  object_phrase(options, object), options.colors[object.color].name};
+}
+
+std::optional<Question> ask_where(const ShapesOptions& options, const Scene& scene, Rng& rng) {
+  const auto candidates = unique_by(scene, name_key);
+  if (candidates.empty()) return {};
+  const SceneObject& object = *candidates[rng.below(candidates.size())];
+  return Question{QuestionKind::kWhere, cat("where is the ", object_name(options, object), "?"),
+                  object_phrase(options, object), options.cell_name(object.cell)};
+}
+
+Question ask_count(const ShapesOptions& options, const Scene& scene, Rng& rng) {
+  std::string names;
+  for (const auto& object : scene) names += (names.empty() ? "" : ", ") + object_name(options, object);
+  if (rng.uniform() < 0.5)
+    return {QuestionKind::kCount, "how many shapes?", names, std::to_string(scene.size())};
+  // Mostly a colour that is there; sometimes any, so that "0" is an answer too.
+  const bool present = rng.uniform() >= 0.35;
+  const int color = present ? scene[rng.below(scene.size())].color : draw_index(options.colors, rng);
+  const auto count =
+      std::count_if(scene.begin(), scene.end(), [&](const auto& object) { return object.color == color; });
+  return {QuestionKind::kCount, cat("how many ", options.colors[color].name, " shapes?"), names,
+          std::to_string(count)};
+}
+
+std::optional<Question> ask_compare(const ShapesOptions& options, const Scene& scene, Rng& rng) {
+  const auto candidates = unique_by(scene, name_key);
+  if (candidates.size() < 2) return {};
+  const size_t first = rng.below(candidates.size());
+  const size_t second = (first + 1 + rng.below(candidates.size() - 1)) % candidates.size();
+  const SceneObject &a = *candidates[first], &b = *candidates[second];
+  return Question{QuestionKind::kCompare,
+                  cat("is the ", object_name(options, a), " larger than the ", object_name(options, b), "?"),
+                  cat(object_phrase(options, a, false), ", ", object_phrase(options, b, false)),
+                  a.size > b.size ? "yes" : "no"};
+}
+
+template <class Items, class Name>
+int index_of(const Items& items, Name name_of, const std::string& name, const std::string& source,
+             const char* field) {
+  for (size_t i = 0; i < items.size(); ++i)
+    if (name_of(items[i]) == name) return static_cast<int>(i);
+  throw Error(cat(source, ": field `", field, "`: found \"", name, "\", expected a name of the options"));
+}
+
+std::string with_reasoning(const std::string& reasoning, const std::string& answer) {
+  return reasoning.empty() ? answer : cat("<think> ", reasoning, " </think> ", answer);
+}
+
+}  // namespace
+
+ShapesSplit shapes_split_from_name(const std::string& name) {
+  if (name == "train") return ShapesSplit::kTrain;
+  if (name == "heldout") return ShapesSplit::kHeldOut;
+  throw UsageError(cat("split: found \"", name, "\", expected train or heldout"));
+}
+
+const char* shapes_split_name(ShapesSplit split) {
+  return split == ShapesSplit::kTrain ? "train" : "heldout";
+}
+
+size_t draw_weighted(const double* weights, size_t count, Rng& rng) {
+  const double total = std::accumulate(weights, weights + count, 0.0);
+  double left = rng.uniform() * total;
+  size_t last = 0;  // the last index with a weight catches what rounding leaves over
+  for (size_t i = 0; i < count; ++i) {
+    if (weights[i] <= 0.0) continue;
+    last = i;
+    if (left < weights[i]) return i;
+    left -= weights[i];
+  }
+  return last;
+}
+
+Scene draw_scene(const ShapesOptions& options, ShapesSplit split, int64_t count, Rng& rng) {
+  MMADA_CHECK(count >= 1 && count <= options.cells(), "scene: found ", count, " shapes, expected 1 to ",
+              options.cells());
+  MMADA_CHECK(split == ShapesSplit::kTrain || options.pair_modulus > 0,
+              "scene: split heldout needs `pair_modulus` above 0");
+  auto cells = rng.permutation(options.cells());
+  cells.resize(static_cast<size_t>(count));
+  std::sort(cells.begin(), cells.end());
+  const auto held_place = static_cast<int64_t>(rng.below(static_cast<uint64_t>(count)));
+  Scene scene;
+  for (int64_t place = 0; place < count; ++place) {
+    const bool held = split == ShapesSplit::kHeldOut && place == held_place;
+    SceneObject object{.cell = static_cast<int>(cells[place])};
+    do {
+      object.shape = draw_index(options.shapes, rng);
+      object.color = draw_index(options.colors, rng);
+    } while (options.pair_held_out(object.shape, object.color) != held);
+    object.size = draw_index(options.sizes, rng);
+    scene.push_back(object);
+  }
+  return scene;
+}
+
+std::string object_name(const ShapesOptions& options, const SceneObject& object) {
+  return options.colors[object.color].name + " " + outline_name(options.shapes[object.shape]);
+}
+
+std::string object_phrase(const ShapesOptions& options, const SceneObject& object, bool with_cell) {
+  std::string phrase = options.sizes[object.size].name + " " + object_name(options, object);
+  if (with_cell) phrase += " at " + options.cell_name(object.cell);
+  return phrase;
+}
+
+std::string scene_caption(const ShapesOptions& options, const Scene& scene) {
+  std::string caption;
+  for (const auto& object : scene)
+    caption += (caption.empty() ? "a " : " and a ") + object_phrase(options, object);
+  return caption;
+}
+
+Json scene_json(const ShapesOptions& options, const Scene& scene) {
+  Json list = Json::array();
+  for (const auto& object : scene)
+    list.push_back({{"shape", outline_name(options.shapes[object.shape])},
+                    {"color", options.colors[object.color].name},
+                    {"size", options.sizes[object.size].name},
+                    {"cell", options.cell_name(object.cell)}});
+  return list;
+}
+
+Scene parse_scene(const ShapesOptions& options, const Json& json, const std::string& source) {
+  MMADA_CHECK(json.is_array(), source, ": field `scene`: found ", json.dump(),
+              ", expected a list of objects");
+  std::vector<int64_t> cells(static_cast<size_t>(options.cells()));
+  std::iota(cells.begin(), cells.end(), 0);
+  Scene scene;
+  for (const auto& item : json) {
+    Fields fields(item, source, "scene");
+    SceneObject object;
+    object.shape = index_of(options.shapes, outline_name, fields.string("shape"), source, "scene.shape");
+    object.color = index_of(
+        options.colors, [](const auto& c) { return c.name; }, fields.string("color"), source, "scene.color");
+    object.size = index_of(
+        options.sizes, [](const auto& s) { return s.name; }, fields.string("size"), source, "scene.size");
+    object.cell = index_of(
+        cells, [&](int64_t c) { return options.cell_name(c); }, fields.string("cell"), source, "scene.cell");
+    fields.finish();
+    scene.push_back(object);
+  }
+  return scene;
+}
+
+std::string Question::reply() const { return with_reasoning(reasoning, answer); }
+std::string ArithmeticProblem::reply() const { return with_reasoning(reasoning, answer); }
+
+std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, QuestionKind kind, Rng& rng) {
+  switch (kind) {
+    case QuestionKind::kDescribe:
+      return ask_describe(options, scene);
+    case QuestionKind::kWhatAt:
+      return ask_what_at(options, scene, rng);
+    case QuestionKind::kColor:
+      return ask_color(options, scene, rng);
+    case QuestionKind::kWhere:
+      return ask_where(options, scene, rng);
+    case QuestionKind::kCount:
+      return ask_count(options, scene, rng);
+    case QuestionKind::kCompare:
+      return ask_compare(options, scene, rng);
+  }
+  throw Error("question kind out of range");
+}
+
+ArithmeticProblem make_problem(int64_t a, int64_t b) {
+  const int64_t units = a % 10 + b % 10, carry = units / 10;
+  const int64_t tens = a / 10 + b / 10 + carry;
+  const auto two_digits = [](int64_t n) {
+    return cat(n / 10, n % 10);
+  };  // a fixed width keeps the positions fixed
+  return {.a = a,
+          .b = b,
+          .text = cat("what is ", a, " + ", b, "?"),
+          .reasoning = cat(a % 10, " + ", b % 10, " = ", two_digits(units), "; ", a / 10, " + ", b / 10,
+                           " + ", carry, " = ", two_digits(tens)),
+          .answer = std::to_string(a + b)};
+}
+
+ArithmeticProblem draw_problem(const ShapesOptions& options, ShapesSplit split, Rng& rng) {
+  MMADA_CHECK(split == ShapesSplit::kTrain || options.sum_modulus > 0,
+              "arithmetic: split heldout needs `sum_modulus` above 0");
+  const auto choices = static_cast<uint64_t>(options.operand_max - options.operand_min + 1);
+  while (true) {
+    const int64_t a = options.operand_min + static_cast<int64_t>(rng.below(choices));
+    const int64_t b = options.operand_min + static_cast<int64_t>(rng.below(choices));
+    if (options.sum_held_out(a, b) == (split == ShapesSplit::kHeldOut)) return make_problem(a, b);
+  }
+}
+
+std::string answer_of(const std::string& reply) {
+  static constexpr const char* kBlanks = " \t\r\n";
+  const auto thought = reply.rfind("</think>");
+  const size_t begin = reply.find_first_not_of(kBlanks, thought == std::string::npos ? 0 : thought + 8);
+  if (begin == std::string::npos) return "";
+  return reply.substr(begin, reply.find_last_not_of(kBlanks) + 1 - begin);
+}
+
+}  // namespace mmada

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mmada/core/rng.h"
+#include "mmada/data/shapes_options.h"
+
+namespace mmada {
+
+/// One shape of a scene; every attribute is an index into the options' lists, the cell counts row-major.
+struct SceneObject {
+  int shape = 0;
+  int color = 0;
+  int size = 0;
+  int cell = 0;
+  auto operator<=>(const SceneObject&) const = default;
+};
+/// Objects in reading order (rising cells).
+using Scene = std::vector<SceneObject>;
+
+/// kTrain never shows a held-out pair (or sum); every scene of kHeldOut has exactly one object whose (shape,
+/// colour) pair training never shows, every problem a sum that it never shows.
+enum class ShapesSplit { kTrain, kHeldOut };
+ShapesSplit shapes_split_from_name(const std::string& name);  ///< "train" | "heldout"
+const char* shapes_split_name(ShapesSplit split);
+
+/// A scene of `count` shapes.
+Scene draw_scene(const ShapesOptions& options, ShapesSplit split, int64_t count, Rng& rng);
+/// An index drawn with probability proportional to its weight.
+size_t draw_weighted(const double* weights, size_t count, Rng& rng);
+
+/// "a large red circle at top left and a small blue star at bottom right"
+std::string scene_caption(const ShapesOptions& options, const Scene& scene);
+/// "large red circle at top left"
+std::string object_phrase(const ShapesOptions& options, const SceneObject& object, bool with_cell = true);
+/// "red circle"
+std::string object_name(const ShapesOptions& options, const SceneObject& object);
+Json scene_json(const ShapesOptions& options, const Scene& scene);
+Scene parse_scene(const ShapesOptions& options, const Json& json, const std::string& source);
+
+/// A question with the reasoning that leads to its answer.
+struct Question {
+  QuestionKind kind = QuestionKind::kDescribe;
+  std::string text;
+  std::string reasoning;  ///< empty: answered without thinking
+  std::string answer;     ///< what counts as right or wrong
+
+  /// "<think> reasoning </think> answer", or the bare answer.
+  std::string reply() const;
+};
+
+/// A question of this kind about the scene, or nothing where the scene cannot answer it (comparing needs two
+/// shapes with different names, colour and place need a unique shape).
+std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, QuestionKind kind, Rng& rng);
+
+/// "what is 47 + 35?" with the digit-by-digit reasoning.
+struct ArithmeticProblem {
+  int64_t a = 0, b = 0;
+  std::string text;
+  std::string reasoning;
+  std::string answer;
+
+  std::string reply() const;
+};
+ArithmeticProblem draw_problem(const ShapesOptions& options, ShapesSplit split, Rng& rng);
+ArithmeticProblem make_problem(int64_t a, int64_t b);
+
+/// What follows "</think>" in a reply (all of it where there is none), without surrounding blanks.
+std::string answer_of(const std::string& reply);
+
+}  // namespace mmada

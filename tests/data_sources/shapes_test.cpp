@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/data/shapes.h"
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <set>
+
+#include "tests/data_sources/shapes_oracle.h"
+
+using namespace mmada;
+
+TEST_CASE("training never shows a held-out pair or sum and held-out samples always do") {
+  const ShapesOptions options;
+  std::set<std::pair<int, int>> held;
+  for (int i = 0; i < 10000; ++i) {
+    const auto train = shapes_sample(options, ShapesSplit::kTrain, 5, i);
+    for (const auto& object : train.scene) REQUIRE((object.shape + object.color) % 8 != 0);
+    const auto problem = arithmetic_sample(options, ShapesSplit::kTrain, 5, i);
+    REQUIRE((problem.a * 31 + problem.b * 17) % 10 != 0);
+    const auto other = shapes_sample(options, ShapesSplit::kHeldOut, 5, i);
+    int count = 0;
+    for (const auto& object : other.scene)
+      if ((object.shape + object.color) % 8 == 0) ++count, held.insert({object.shape, object.color});
+    REQUIRE(count == 1);
+    const auto unseen = arithmetic_sample(options, ShapesSplit::kHeldOut, 5, i);
+    REQUIRE((unseen.a * 31 + unseen.b * 17) % 10 == 0);
+  }
+  CHECK(held == std::set<std::pair<int, int>>{{0, 0}, {1, 7}, {2, 6}, {3, 5}});
+}
+
+TEST_CASE("tokenizer pictures with exact cells hold no held-out pair either") {
+  // The rule is checked on the drawing: a red circle of an exact size at an exact place would cover these
+  // pixels.
+  const ShapesOptions options;
+  for (int size = 0; size < 2; ++size)
+    for (int cell = 0; cell < 4; ++cell) {
+      const Image whole = render_scene(options, {{.shape = 0, .color = 0, .size = size, .cell = cell}});
+      for (int i = 0; i < 300; ++i) {
+        const Image free = free_picture(options, 9, i);
+        bool same = true;
+        for (int y = cell / 2 * 32; y < cell / 2 * 32 + 32; ++y)
+          same &= std::equal(whole.row(y) + cell % 2 * 96, whole.row(y) + cell % 2 * 96 + 96,
+                             free.row(y) + cell % 2 * 96);
+        REQUIRE_FALSE(same);
+      }
+    }
+}
+
+TEST_CASE("every answer and its reasoning follow from the scene") {
+  const ShapesOptions options;
+  std::map<std::string, int> kinds;
+  for (int i = 0; i < 4000; ++i) {
+    const auto split = i % 2 == 0 ? ShapesSplit::kTrain : ShapesSplit::kHeldOut;
+    const auto sample = shapes_sample(options, split, 21, i);
+    const Json scene = scene_json(options, sample.scene);
+    const auto expected = oracle::answer(scene, sample.question.text);
+    INFO(scene.dump() << " " << sample.question.text);
+    REQUIRE(sample.question.answer == expected.answer);
+    REQUIRE(sample.question.reasoning == expected.reasoning);
+    REQUIRE(sample.caption == oracle::caption(scene));
+    REQUIRE(parse_scene(options, scene, "scene") == sample.scene);
+    ++kinds[question_kind_name(sample.question.kind)];
+  }
+  CHECK(kinds.size() == 6);
+}
+
+TEST_CASE("arithmetic reasoning and answers are right for every pair of operands") {
+  for (int a = 10; a < 100; ++a)
+    for (int b = 10; b < 100; ++b) {
+      const auto problem = make_problem(a, b);
+      REQUIRE(std::stoi(problem.answer) == a + b);
+      const int carry = (a % 10 + b % 10) >= 10 ? 1 : 0;
+      char reasoning[64];
+      std::snprintf(reasoning, sizeof reasoning, "%d + %d = %02d; %d + %d + %d = %02d", a % 10, b % 10,
+                    a % 10 + b % 10, a / 10, b / 10, carry, a / 10 + b / 10 + carry);
+      REQUIRE(problem.reasoning == reasoning);
+      REQUIRE(answer_of(problem.reply()) == problem.answer);
+    }
+}
+
+TEST_CASE("rendering agrees with a plain floating-point rendition") {
+  ShapesOptions options;
+  for (const int64_t points : {1, 2, 4}) {
+    options.supersampling = points;
+    for (int i = 0; i < 40; ++i) {
+      const auto scene = shapes_sample(options, ShapesSplit::kTrain, 2, i).scene;
+      const auto expected = oracle::render(options, scene);
+      const Image image = render_scene(options, scene);
+      int differing = 0;
+      for (size_t k = 0; k < expected.size(); ++k)
+        differing += std::abs(image.pixels[k] - expected[k]) > 0.51;
+      CHECK(differing == 0);
+    }
+  }
+}
+
+TEST_CASE("options survive a round trip through JSON") {
+  ShapesOptions options;
+  options.rows = 1;
+  options.columns = 3;
+  options.sizes = {{"tiny", 4.0}, {"big", 9.5}};
+  options.shapes = {Outline::kStar, Outline::kCircle};
+  options.count_weights = {1, 0, 2};
+  options.stages = {{100, {1}}};
+  const Json json = shapes_options_json(options);
+  Fields fields(json, "test");
+  CHECK(parse_shapes_options(fields) == options);
+  fields.finish();
+}
