@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// What the Python oracles ask: `formats_probe image|mask FILE` writes "WIDTH HEIGHT CHANNELS\n" and the
+// pixels; `formats_probe safetensors FILE...` writes one line "ok" or the error for each file; `formats_probe
+// rewrite IN OUT` reads a safetensors file and writes it again.
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "mmada/core/check.h"
+#include "mmada/formats/image_file.h"
+#include "mmada/formats/safetensors.h"
+
+namespace {
+
+void print_image(const mmada::Image& image) {
+  std::printf("%lld %lld %lld\n", static_cast<long long>(image.width), static_cast<long long>(image.height),
+              static_cast<long long>(image.channels));
+  std::fwrite(image.pixels.data(), 1, image.pixels.size(), stdout);
+}
+
+void judge(const std::string& path) {
+  try {
+    mmada::SafetensorsFile file(path);
+    std::puts("ok");
+  } catch (const mmada::Error& error) {
+    std::puts(error.what());
+  }
+}
+
+void rewrite(const std::string& in, const std::string& out) {
+  const mmada::SafetensorsFile file(in);
+  std::vector<std::vector<char>> data;
+  std::vector<mmada::TensorToWrite> tensors;
+  for (const auto& entry : file.tensors()) {
+    data.emplace_back(entry.end - entry.begin);
+    file.read(entry, data.back().data());
+    tensors.push_back({entry.name, entry.dtype, entry.shape, data.back().data()});
+  }
+  mmada::write_safetensors(out, tensors, file.metadata());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.size() < 2) return 2;
+  try {
+    if (arguments[0] == "image") print_image(mmada::read_image(arguments[1]));
+    if (arguments[0] == "mask") print_image(mmada::read_mask(arguments[1]));
+    if (arguments[0] == "rewrite") rewrite(arguments[1], arguments.at(2));
+    if (arguments[0] == "safetensors")
+      for (size_t i = 1; i < arguments.size(); ++i) judge(arguments[i]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
