@@ -20,7 +20,9 @@ int run(int argc, char** argv) {
   app.name("mmada");
   app.set_version_flag("-V,--version", "mmada " MMADA_VERSION);
   app.require_subcommand(1);
+  add_detokenize(app);
   add_info(app);
+  add_tokenize(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

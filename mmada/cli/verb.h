@@ -11,7 +11,13 @@ namespace mmada::cli {
 
 /// Every subcommand is one file that defines one add_* function: it declares its flags on a subcommand of `app` and
 /// gives the subcommand a callback which does the work. Errors are exceptions; main() turns them into exit statuses.
+void add_detokenize(CLI::App& app);
 void add_info(CLI::App& app);
+void add_tokenize(CLI::App& app);
+
+/// The media of tokenize and detokenize, each a subcommand of those verbs.
+void add_detokenize_text(CLI::App& media);
+void add_tokenize_text(CLI::App& media);
 
 /// The answer goes to stdout: one JSON object under --json.
 void print_json(const Json& json);
