@@ -4,7 +4,7 @@
 add_library(mmada_options INTERFACE)
 target_compile_features(mmada_options INTERFACE cxx_std_20)
 target_compile_options(mmada_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow=local -Wnon-virtual-dtor -Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local> -Wnon-virtual-dtor -Werror>)
 if(MMADA_SANITIZE)
   target_compile_options(mmada_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${MMADA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined>)

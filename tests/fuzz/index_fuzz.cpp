@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// model.safetensors.index.json: no accepted file name may leave the folder.
+#include <filesystem>
+
+#include "mmada/core/check.h"
+#include "mmada/formats/safetensors.h"
+#include "tests/fuzz/fuzz_target.h"
+
+using mmada::fuzz::promise;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  try {
+    for (const auto& [tensor, file] :
+         mmada::parse_checkpoint_index(mmada::fuzz::text_of(data, size), "index")) {
+      const std::filesystem::path path(file);
+      promise(path == path.filename() && file != "." && file != "..", "a file name has no folder");
+      promise(file.find_first_of(std::string_view("/\\:\0", 4)) == std::string::npos, "a file name is plain");
+      promise(file.ends_with(".safetensors") && file.size() <= 255, "a file name ends in .safetensors");
+      promise((std::filesystem::path("/root") / path).lexically_normal().parent_path() == "/root",
+              "a file stays in the folder");
+    }
+  } catch (const mmada::Error&) {
+  }
+  return 0;
+}

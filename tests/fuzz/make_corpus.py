@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Writes the seeds of the fuzz corpora (corpus/*/seed_*); the other files there are inputs that once found a bug.
+
+python tests/fuzz/make_corpus.py
+"""
+
+import io
+import json
+import pathlib
+import struct
+
+import numpy as np
+from PIL import Image
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def put(folder, name, data):
+    (CORPUS / folder).mkdir(parents=True, exist_ok=True)
+    (CORPUS / folder / f"seed_{name}").write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def pack(header, data=b""):
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def safetensors_seeds():
+    entry = lambda dtype, shape, begin, end: {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+    put("safetensors", "empty", pack({}))
+    put("safetensors", "one", pack({"a": entry("U8", [4], 0, 4)}, b"1234"))
+    put("safetensors", "three", pack({"__metadata__": {"format": "pt"}, "b": entry("F32", [2, 1], 4, 12),
+                                      "a": entry("BF16", [2], 0, 4), "z": entry("I64", [0, 3], 12, 12)}, bytes(12)))
+    put("safetensors", "scalar", pack({"s": entry("F64", [], 0, 8)}, bytes(8)))
+
+
+def json_seeds():
+    put("index", "two", json.dumps({"metadata": {"total_size": 8}, "weight_map": {
+        "a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}))
+    put("index", "one", '{"weight_map":{"w":"m.safetensors"}}')
+    put("json", "fields", json.dumps({"n": 7, "x": 1.5, "flag": True, "name": "a\u00e9", "kind": "cosine",
+                                      "sizes": [1, 2], "weights": [0.5], "names": ["a"], "inner": {"n": 3},
+                                      "anything": None, "torch_dtype": "bfloat16"}))
+    put("json", "comments", '{"n": 1, // one\n /* two */ "x": -0.5e-1}')
+    put("json", "nested", "[" * 11 + "]" * 11 + " ")
+    put("json", "texts", '["\\u00e9\\ud83d\\ude00\\n", "\u00e9", 18446744073709551615, -9223372036854775808, 1e308]')
+
+
+def image_seeds():
+    y, x = np.mgrid[0:9, 0:11]
+    rgb = Image.fromarray(np.stack([20 * x, 25 * y, 9 * x + 9 * y], -1).astype(np.uint8))
+    rgba = rgb.copy()
+    rgba.putalpha(Image.fromarray((20 * x + y).astype(np.uint8)))
+
+    def save(folder, name, image, **options):
+        out = io.BytesIO()
+        image.save(out, folder.upper(), **options)
+        put(folder, name, out.getvalue())
+
+    for name, image in {"rgb": rgb, "rgba": rgba, "grey": rgb.convert("L"), "palette": rgb.quantize(7),
+                        "bilevel": rgb.convert("1"), "la": rgba.convert("LA")}.items():
+        save("png", name, image)
+    save("png", "grey16", Image.fromarray((x * 5000 + y).astype(np.uint16)))
+    for name, subsampling in ("444", 0), ("420", 2):
+        save("jpeg", name, rgb, quality=60, subsampling=subsampling)
+    save("jpeg", "progressive", rgb, quality=60, progressive=True)
+    save("jpeg", "grey", rgb.convert("L"))
+    save("jpeg", "cmyk", rgb.convert("CMYK"))
+    save("webp", "lossy", rgb, quality=60)
+    save("webp", "lossy_alpha", rgba, quality=60)
+    save("webp", "lossless", rgba, lossless=True)
+
+
+if __name__ == "__main__":
+    safetensors_seeds()
+    json_seeds()
+    image_seeds()
