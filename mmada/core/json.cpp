@@ -2,10 +2,13 @@
 #include "mmada/core/json.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <unordered_set>
+#include <system_error>
+
+#include "mmada/core/quote.h"
 
 namespace mmada {
 namespace {
@@ -14,7 +17,7 @@ namespace {
 /// they count.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
  public:
-  StrictBuilder(const std::string& source, int max_depth) : source_(source), max_depth_(max_depth) {}
+  StrictBuilder(const std::string& source, const JsonLimits& limits) : source_(source), limits_(limits) {}
 
   Json take() { return std::move(root_); }
 
@@ -31,18 +34,13 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   bool string(string_t& value) override { return put(std::move(value)); }
   bool binary(binary_t&) override { return false; }
 
-  bool start_object(std::size_t) override {
-    open_keys_.emplace_back();
-    return open(Json::object());
-  }
+  bool start_object(std::size_t) override { return open(Json::object()); }
   bool key(string_t& name) override {
-    if (!open_keys_.back().insert(name).second)
-      throw Error(cat(source_, ": key \"", name, "\" appears twice in one object"));
-    key_ = name;
+    key_ = std::move(name);
     return true;
   }
   bool end_object() override {
-    open_keys_.pop_back();
+    check_keys(stack_.back()->get_ref<const Members&>());
     return close();
   }
   bool start_array(std::size_t) override { return open(Json::array()); }
@@ -50,14 +48,31 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    std::string what = error.what();  // the library's text begins with its own "[json.exception...] " tag
-    if (const auto tag = what.find("] "); tag != std::string::npos) what = what.substr(tag + 2);
-    throw Error(cat(source_, ": not valid JSON at byte ", position, ": ", what));
+    std::string_view what =
+        error.what();  // the library's text begins with its own "[json.exception...] " tag
+    if (const auto tag = what.find("] "); tag != std::string_view::npos) what.remove_prefix(tag + 2);
+    throw Error(cat(source_, ": not valid JSON at byte ", position, ": ", printable(what, 200)));
   }
 
  private:
+  using Members = Json::object_t;
+
+  /// All keys at once when the object ends: asking the insertion-ordered map at each key would take quadratic
+  /// time, minutes for a vocabulary of 100,000 entries.
+  void check_keys(const Members& members) const {
+    std::vector<const std::string*> keys;
+    keys.reserve(members.size());
+    for (const auto& member : members) keys.push_back(&member.first);
+    std::sort(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a < *b; });
+    const auto twice =
+        std::adjacent_find(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a == *b; });
+    if (twice != keys.end())
+      throw Error(cat(source_, ": key ", quote(**twice), " appears twice in one object"));
+  }
   template <class T>
   Json* place(T&& value) {
+    if (++values_ > limits_.max_values)
+      throw Error(cat(source_, ": found more than ", limits_.max_values, " JSON values"));
     if (stack_.empty()) {
       root_ = std::forward<T>(value);
       return &root_;
@@ -67,10 +82,9 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
       parent.push_back(std::forward<T>(value));
       return &parent.back();
     }
-    // Straight to the ordered map's vector: its own insertion searches linearly, which a vocabulary cannot afford.
-    auto& members = parent.get_ref<Json::object_t&>();
-    members.emplace_back(key_, std::forward<T>(value));
-    return &members.back().second;
+    // appended without the search that operator[] makes; end_object looks for duplicates
+    auto& members = static_cast<Members::Container&>(parent.get_ref<Members&>());
+    return &members.emplace_back(std::move(key_), std::forward<T>(value)).second;
   }
   template <class T>
   bool put(T&& value) {
@@ -78,8 +92,8 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool open(Json container) {
-    if (static_cast<int>(stack_.size()) >= max_depth_)
-      throw Error(cat(source_, ": nested deeper than ", max_depth_, " levels"));
+    if (static_cast<int>(stack_.size()) >= limits_.max_depth)
+      throw Error(cat(source_, ": nested deeper than ", limits_.max_depth, " levels"));
     stack_.push_back(place(std::move(container)));
     return true;
   }
@@ -89,18 +103,16 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   }
 
   const std::string& source_;
-  int max_depth_;
+  const JsonLimits& limits_;
+  uint64_t values_ = 0;
   Json root_;
   std::vector<Json*> stack_;  // a parent never grows while a child is open, so the pointers stay valid
-  std::vector<std::unordered_set<std::string>> open_keys_;  // of every open object, to see duplicates in O(1)
   std::string key_;
 };
 
 std::string found_text(const Json& value) {
-  std::string text = value.is_structured() ? std::string(value.is_array() ? "a list" : "an object")
-                                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 80) text = text.substr(0, 77) + "...";
-  return text;
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
+  return value.is_string() ? quote(value.get_ref<const std::string&>(), 80) : value.dump();
 }
 
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -123,7 +135,10 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 Json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits) {
   MMADA_CHECK(text.size() <= limits.max_bytes, source, ": ", text.size(), " bytes of JSON, expected at most ",
               limits.max_bytes);
-  StrictBuilder builder(source, limits.max_depth);
+  // the library's lexer takes a NUL for the end of its input: text behind it would go unseen
+  const auto nul = text.find('\0');
+  MMADA_CHECK(nul == std::string_view::npos, source, ": not valid JSON at byte ", nul, ": found a NUL");
+  StrictBuilder builder(source, limits);
   Json::sax_parse(text.begin(), text.end(), &builder, nlohmann::detail::input_format_t::json, true,
                   limits.comments);
   return builder.take();
@@ -131,7 +146,8 @@ Json parse_json(std::string_view text, const std::string& source, const JsonLimi
 
 Json read_json_file(const std::string& path, const JsonLimits& limits) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  MMADA_CHECK(file != nullptr, path, ": cannot be opened for reading");
+  MMADA_CHECK(file != nullptr, path,
+              ": cannot be opened for reading: ", std::generic_category().message(errno));
   std::string text;
   char buffer[1 << 16];
   while (const size_t got = std::fread(buffer, 1, sizeof buffer, file.get())) {
@@ -144,6 +160,8 @@ Json read_json_file(const std::string& path, const JsonLimits& limits) {
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
   std::string best;
+  if (name.size() > 100)
+    return best;  // no misspelt option, and the distance takes time for each pair of letters
   size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
   for (const auto& candidate : known) {
     const size_t distance = edit_distance(name, candidate);
@@ -223,7 +241,7 @@ std::string Fields::choice(const std::string& key, const std::vector<std::string
   std::string expected = "one of";
   for (const auto& name : names) expected += " \"" + name + "\"";
   const std::string near = nearest_name(value, names);
-  fail(key, "\"" + value + "\"", expected + (near.empty() ? "" : " (did you mean \"" + near + "\"?)"));
+  fail(key, quote(value, 80), expected + (near.empty() ? "" : " (did you mean \"" + near + "\"?)"));
 }
 
 std::vector<int64_t> Fields::integers(const std::string& key, int64_t min, int64_t max,
@@ -287,7 +305,7 @@ void Fields::finish() const {
   for (const auto& [key, value] : object_->items()) {
     if (known_.contains(key)) continue;
     const std::string near = nearest_name(key, {known_.begin(), known_.end()});
-    throw Error(cat(source_, ": unknown field `", path_.empty() ? "" : path_ + ".", key, "`",
+    throw Error(cat(source_, ": unknown field `", path_.empty() ? "" : path_ + ".", printable(key, 80), "`",
                     near.empty() ? "" : ", did you mean `" + near + "`?"));
   }
 }

@@ -13,17 +13,20 @@
 
 namespace mmada {
 
-/// Object keys keep the order of the file.
+/// Object keys keep the order of the file. Looking a key up takes time linear in the object's size, so read
+/// large objects (a vocabulary) by iterating. dump() throws on strings that are not UTF-8: parsed ones always
+/// are; hand its error_handler_t::replace to it for text from elsewhere.
 using Json = nlohmann::ordered_json;
 
 struct JsonLimits {
   size_t max_bytes = 256u << 20;  ///< of the text
   int max_depth = 64;             ///< nesting of arrays and objects
+  size_t max_values = 16u << 20;  ///< of any kind: a value takes up to fifty times the memory of its text
   bool comments = false;          ///< JSONC: // and /* */ comments, as in our config files
 };
 
-/// Parses strictly: duplicate keys, invalid UTF-8, numbers that do not fit, too deep nesting and trailing
-/// text are errors that name `source` (a path or a description) and the place.
+/// Parses strictly: duplicate keys, invalid UTF-8, NUL bytes, numbers that do not fit, too deep nesting and
+/// trailing text are errors that name `source` (a path or a description) and the place.
 Json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});
 
 /// Reads and parses a file.

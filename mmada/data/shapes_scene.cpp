@@ -233,12 +233,4 @@ ArithmeticProblem draw_problem(const ShapesOptions& options, ShapesSplit split, 
   }
 }
 
-std::string answer_of(const std::string& reply) {
-  static constexpr const char* kBlanks = " \t\r\n";
-  const auto thought = reply.rfind("</think>");
-  const size_t begin = reply.find_first_not_of(kBlanks, thought == std::string::npos ? 0 : thought + 8);
-  if (begin == std::string::npos) return "";
-  return reply.substr(begin, reply.find_last_not_of(kBlanks) + 1 - begin);
-}
-
 }  // namespace mmada

@@ -69,7 +69,4 @@ struct ArithmeticProblem {
 ArithmeticProblem draw_problem(const ShapesOptions& options, ShapesSplit split, Rng& rng);
 ArithmeticProblem make_problem(int64_t a, int64_t b);
 
-/// What follows "</think>" in a reply (all of it where there is none), without surrounding blanks.
-std::string answer_of(const std::string& reply);
-
 }  // namespace mmada

@@ -27,13 +27,13 @@ struct TextNoise {
 
 /// A row with MASK in place of what is to be predicted.
 struct NoisedRow {
-  TokenIds ids;                    ///< the network's input
-  TokenIds clean;                  ///< the laid-out row
-  std::vector<int64_t> predicted;  ///< positions the loss covers, ascending
-  double mask_probability = 0.0;   ///< p of text rows; the masked share of the slots of image rows
-  int64_t answer_length = 0;       ///< positions that are not prompt
-  Span valid;
-  Span image;
+  TokenIds ids;                         ///< the network's input
+  TokenIds clean;                       ///< the laid-out row
+  std::vector<int64_t> predicted = {};  ///< positions the loss covers, ascending
+  double mask_probability = 0.0;        ///< p of text rows; the masked share of the slots of image rows
+  int64_t answer_length = 0;            ///< positions that are not prompt
+  Span valid = {};
+  Span image = {};
 };
 
 /// Masks exactly max(1, round_half_even(N * ratio)) of a t2i row's N image slots, ratio = schedule(t).

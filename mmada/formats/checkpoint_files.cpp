@@ -60,8 +60,9 @@ CheckpointFiles from_index(const std::string& directory, const std::string& inde
 
 std::map<std::string, std::string> parse_checkpoint_index(std::string_view json, const std::string& source,
                                                           const Limits& limits) {
-  const Json index =
-      parse_json(json, source, {.max_bytes = limits.json_bytes, .max_depth = limits.json_depth});
+  const Json index = parse_json(
+      json, source,
+      {.max_bytes = limits.json_bytes, .max_depth = limits.json_depth, .max_values = limits.json_values});
   Fields fields(index, source);
   const Json& weight_map = fields.raw("weight_map");
   if (!weight_map.is_object() || weight_map.empty())

@@ -5,8 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "mmada/core/dtype.h"
+#include "mmada/core/json.h"
 #include "mmada/model/transformer.h"
 #include "mmada/text/token_layout.h"
 #include "mmada/text/tokenizer.h"
@@ -37,6 +40,9 @@ struct Model {
   TokenLayout layout;
   Json config;  ///< config.json as read, so that saving keeps keys we do not interpret
 };
+/// Reads a checkpoint directory: config.json, the weights (names with and without "model.", block_groups
+/// names too) and the tokenizer where there is one. The shapes are compared with the files before anything is
+/// allocated.
 Model load_model(const std::string& directory, const LoadOptions& options = {});
 
 /// Writes the published layout (config.json, model*.safetensors + index, tokenizer files copied from
@@ -45,5 +51,12 @@ void save_model(const Model& model, const std::string& directory, const std::str
                 int64_t max_shard_bytes = int64_t{5} << 30);
 
 at::ScalarType scalar_type_from_name(std::string_view name);  ///< "fp32" | "bf16" | "fp16" | "fp64"
+std::string scalar_type_name(at::ScalarType type);            ///< the inverse
+/// "cpu", "cuda" or "cuda:N"; throws UsageError for other names and Error where the device is not there.
+at::Device device_from_name(const std::string& name);
+
+/// Tensor element types as safetensors files name them, and back; throws for types a file cannot hold.
+at::ScalarType scalar_type_of(DType dtype);
+DType dtype_of(at::ScalarType type);
 
 }  // namespace mmada

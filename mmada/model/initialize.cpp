@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Fresh weights (SPEC 1.6).
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/Parallel.h>
 
 #include <cmath>
 

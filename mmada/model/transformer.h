@@ -17,7 +17,7 @@ namespace mmada {
 /// A batch of rows: ids [B, T] int64, the rest of each row outside its valid span is padding.
 struct RowBatch {
   at::Tensor ids_BT;
-  std::vector<Span> valid;  ///< one per row; empty: every row is valid from 0 to T
+  std::vector<Span> valid = {};  ///< one per row; empty: every row is valid from 0 to T
   AttentionMode mode = AttentionMode::kHard;
 };
 

@@ -2,6 +2,7 @@
 #include "mmada/core/json.h"
 
 #include <catch2/catch.hpp>
+#include <chrono>
 
 using namespace mmada;
 using Catch::Matchers::Contains;
@@ -42,4 +43,58 @@ TEST_CASE("unknown fields are errors that name the nearest known one") {
   Fields fields(json, "c.json");
   fields.integer("n_layers", 1, 9, 2);
   CHECK_THROWS_WITH(fields.finish(), "c.json: unknown field `n_layer`, did you mean `n_layers`?");
+}
+
+TEST_CASE("text behind a NUL is seen, and its place named") {
+  CHECK_THROWS_WITH(parse_json(std::string_view("{}\0 hidden", 10), "f"),
+                    Contains("f: not valid JSON at byte 2") && Contains("NUL"));
+  CHECK(parse_json(R"("a\u0000b")", "f") == std::string("a\0b", 3));
+}
+
+TEST_CASE("a duplicate is found wherever it stands") {
+  CHECK_THROWS_WITH(parse_json(R"({"b":1,"a":{"x":1},"c":2,"b":3})", "f"), Contains("\"b\" appears twice"));
+  CHECK_THROWS_WITH(parse_json(R"([{"a":1},{"x":1,"x":2}])", "f"), Contains("\"x\" appears twice"));
+  CHECK_THROWS_WITH(parse_json(R"({"a":1,"\u0061":2})", "f"), Contains("\"a\" appears twice"));
+  CHECK(parse_json(R"([{"a":1},{"a":2}])", "f").size() == 2);
+}
+
+TEST_CASE("an object of 200,000 keys parses in a moment") {
+  std::string text = "{";
+  for (int i = 0; i < 200000; ++i) text += cat(i ? "," : "", "\"key", i, "\":", i);
+  const auto begin = std::chrono::steady_clock::now();
+  const Json json = parse_json(text + "}", "f");
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  CHECK(json.size() == 200000);
+  CHECK(json.back() == 199999);
+  CHECK(took.count() < 5);  // quadratic time would be about a minute
+}
+
+TEST_CASE("the number of values and the length of the text are bounded") {
+  CHECK_THROWS_WITH(parse_json("[1,2,3]", "f", {.max_values = 3}),
+                    Contains("f: found more than 3 JSON values"));
+  CHECK(parse_json("[1,2,3]", "f", {.max_values = 4}).size() == 3);
+  CHECK_THROWS_WITH(parse_json("[1,2,3]", "f", {.max_bytes = 6}),
+                    Contains("f: 7 bytes of JSON, expected at most 6"));
+}
+
+TEST_CASE("messages stay short and cannot drive a terminal") {
+  const auto message_of = [](const std::string& text) {
+    try {
+      const Json json = parse_json(text, "f");
+      Fields fields(json, "f");
+      fields.integer("n", 0, 9, 1);
+      fields.finish();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string filler(10000, 'x');
+  for (const auto& text : {"\"" + filler, "{\"" + filler + "\":1}", "{\"n\":\"" + filler + "\"}"}) {
+    CHECK_FALSE(message_of(text).empty());
+    CHECK(message_of(text).size() < 400);
+  }
+  CHECK_THAT(message_of("{\"n\":\"\\u001b[2J\"}"), Contains("\\x1b[2J"));
+  CHECK_THAT(message_of("{\"\\u001b[2J\":1}"), Contains("\\x1b[2J"));
+  CHECK_THAT(message_of("\"\xff\xfe"), Contains("\\xff"));
 }

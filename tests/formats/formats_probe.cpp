@@ -3,7 +3,9 @@
 // pixels; `formats_probe safetensors FILE...` writes one line "ok" or the error for each file; `formats_probe
 // rewrite IN OUT` reads a safetensors file and writes it again.
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -40,11 +42,18 @@ void rewrite(const std::string& in, const std::string& out) {
   mmada::write_safetensors(out, tensors, file.metadata());
 }
 
+void print_peak() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) std::fprintf(stderr, "%d\n", std::atoi(line.c_str() + 6));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() < 2) return 2;
+  if (std::getenv("MMADA_PROBE_PEAK") != nullptr) std::atexit(print_peak);
   try {
     if (arguments[0] == "image") print_image(mmada::read_image(arguments[1]));
     if (arguments[0] == "mask") print_image(mmada::read_mask(arguments[1]));

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/data/shapes_source.h"
+
+#include <algorithm>
+
+#include "mmada/data/conversation.h"
+
+namespace mmada {
+namespace {
+
+class ShapesSource final : public SampleSource {
+ public:
+  ShapesSource(ShapesOptions options, ShapesTask task, ShapesSplit split, uint64_t seed)
+      : options_(std::move(options)), task_(task), split_(split), seed_(seed) {}
+
+  Sample next() override {
+    const uint64_t index = index_++;
+    if (task_ == ShapesTask::kArithmetic) {
+      const auto problem = arithmetic_sample(options_, split_, seed_, index);
+      return {conversation_text(problem.text, problem.reply()), {}};
+    }
+    if (task_ == ShapesTask::kPicture) return {"", free_picture(options_, seed_, index)};
+    const auto sample = shapes_sample(options_, split_, seed_, index);
+    const bool asks = task_ == ShapesTask::kQuestion;
+    return {asks ? conversation_text(sample.question.text, sample.question.reply()) : sample.caption,
+            render_scene(options_, sample.scene)};
+  }
+
+  Json state() const override { return {{"index", index_}}; }
+  void restore(const Json& state) override {
+    Fields fields(state, "shapes source state");
+    index_ = static_cast<uint64_t>(fields.integer("index", 0, INT64_MAX));
+    fields.finish();
+  }
+
+ private:
+  ShapesOptions options_;
+  ShapesTask task_;
+  ShapesSplit split_;
+  uint64_t seed_;
+  uint64_t index_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std::string& source_name,
+                                                 uint64_t seed) {
+  static const std::vector<std::string> kTasks = {"caption", "question", "arithmetic", "picture"};
+  Fields fields(options, source_name);
+  fields.ignore("type");  // how the source was chosen
+  const std::string task = fields.choice("task", kTasks);
+  const auto split = shapes_split_from_name(fields.choice("split", {"train", "heldout"}, "train"));
+  auto parsed = parse_shapes_options(fields);
+  fields.finish();
+  const auto place = std::find(kTasks.begin(), kTasks.end(), task) - kTasks.begin();
+  return std::make_unique<ShapesSource>(std::move(parsed), static_cast<ShapesTask>(place), split, seed);
+}
+
+}  // namespace mmada

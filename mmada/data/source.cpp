@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/data/source.h"
+
+#include <vector>
+
+#include "mmada/core/rng.h"
+#include "mmada/data/jsonl.h"
+#include "mmada/data/shapes_source.h"
+
+namespace mmada {
+namespace {
+
+class MixtureSource final : public SampleSource {
+ public:
+  MixtureSource(std::vector<double> weights, std::vector<std::unique_ptr<SampleSource>> sources,
+                uint64_t seed)
+      : weights_(std::move(weights)), sources_(std::move(sources)), seed_(seed) {}
+
+  Sample next() override {
+    Rng rng(seed_, "mixture/choice", index_);
+    Sample sample = sources_[draw_weighted(weights_.data(), weights_.size(), rng)]->next();
+    ++index_;
+    return sample;
+  }
+
+  Json state() const override {
+    Json states = Json::array();
+    for (const auto& source : sources_) states.push_back(source->state());
+    return {{"index", index_}, {"sources", std::move(states)}};
+  }
+
+  void restore(const Json& state) override {
+    Fields fields(state, "mixture state");
+    const auto index = static_cast<uint64_t>(fields.integer("index", 0, INT64_MAX));
+    const Json& states = fields.raw("sources");
+    if (!states.is_array() || states.size() != sources_.size())
+      fields.fail("sources", states.is_array() ? cat(states.size(), " states") : states.dump(),
+                  cat(sources_.size(), " states, one for each source"));
+    fields.finish();
+    for (size_t i = 0; i < sources_.size(); ++i) sources_[i]->restore(states[i]);
+    index_ = index;
+  }
+
+ private:
+  std::vector<double> weights_;
+  std::vector<std::unique_ptr<SampleSource>> sources_;
+  uint64_t seed_;
+  uint64_t index_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> make_mixture_source(const Json& options, const std::string& source_name,
+                                                  uint64_t seed) {
+  Fields fields(options, source_name);
+  fields.ignore("type");
+  const Json& list = fields.raw("sources");
+  if (!list.is_array() || list.empty())
+    fields.fail("sources", list.dump(), "a list of {\"weight\", \"source\"}");
+  fields.finish();
+  std::vector<double> weights;
+  std::vector<std::unique_ptr<SampleSource>> sources;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string place = cat(source_name, ": sources[", i, "]");
+    Fields entry(list[i], place);
+    weights.push_back(entry.number("weight", 1e-9, 1e9, 1.0));
+    // A stream of its own for every source: two of the same kind must not yield the same samples.
+    sources.push_back(make_source(entry.raw("source"), place, stream_key(seed, cat("mixture/", i))));
+    entry.finish();
+  }
+  return std::make_unique<MixtureSource>(std::move(weights), std::move(sources), seed);
+}
+
+std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name,
+                                          uint64_t seed) {
+  Fields fields(options, source_name);
+  const std::string type = fields.choice("type", {"shapes", "jsonl", "mixture"});
+  if (type == "shapes") return make_shapes_source(options, source_name, seed);
+  if (type == "jsonl") return make_jsonl_source(options, source_name, seed);
+  return make_mixture_source(options, source_name, seed);
+}
+
+}  // namespace mmada

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/generation/denoise.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "mmada/core/check.h"
+
+namespace mmada {
+namespace {
+
+void check_canvas(const Canvas& canvas, const TransformerConfig& config) {
+  const auto length = static_cast<int64_t>(canvas.ids.size());
+  MMADA_CHECK(length > 0, "canvas: found no tokens");
+  MMADA_CHECK(length <= config.max_sequence_length, "canvas: found a row of ", length,
+              " tokens (prompt and what is to be generated), expected at most the model's ",
+              config.max_sequence_length);
+  MMADA_CHECK(canvas.valid.begin >= 0 && canvas.valid.begin < canvas.valid.end && canvas.valid.end <= length,
+              "canvas: valid span: found [", canvas.valid.begin, ", ", canvas.valid.end,
+              "), expected a part of [0, ", length, ")");
+  for (int64_t i = 0; i < length; ++i)
+    MMADA_CHECK(canvas.ids[i] >= 0 && canvas.ids[i] < config.vocab_size, "canvas: id at position ", i,
+                ": found ", canvas.ids[i], ", expected 0 to ", config.vocab_size - 1);
+  for (const Region& region : canvas.regions) {
+    MMADA_CHECK(region.commit != nullptr, "canvas: found a region without a commit rule");
+    MMADA_CHECK(region.steps >= 1, "canvas: region steps: found ", region.steps, ", expected at least 1");
+    MMADA_CHECK(region.window.begin >= 0 && region.window.begin < region.window.end &&
+                    region.window.end <= config.vocab_size,
+                "canvas: region window: found [", region.window.begin, ", ", region.window.end,
+                "), expected a part of [0, ", config.vocab_size, ")");
+    for (const int64_t position : region.positions)
+      MMADA_CHECK(canvas.valid.contains(position), "canvas: region position: found ", position,
+                  ", expected one in the valid span [", canvas.valid.begin, ", ", canvas.valid.end, ")");
+  }
+}
+
+}  // namespace
+
+Denoiser::Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers)
+    : model_(std::move(model)), mask_(layout.mask), pad_(layout.eos), observers_(std::move(observers)) {
+  MMADA_CHECK(mask_ >= 0 && pad_ >= 0, "denoiser: found no id for MASK or eos in the token layout");
+}
+
+int64_t Denoiser::add(Canvas canvas) {
+  check_canvas(canvas, model_.config());
+  RowState row;
+  row.number = added_++;
+  for (const Region& region : canvas.regions) row.steps += region.steps;
+  row.canvas = std::move(canvas);
+  rows_.push_back(std::move(row));
+  return rows_.back().number;
+}
+
+std::vector<FinishedRow> Denoiser::take_finished() { return std::exchange(finished_, {}); }
+
+std::vector<int64_t> Denoiser::candidates(const RowState& row) const {
+  const Region& region = row.canvas.regions[row.region];
+  std::vector<int64_t> positions;
+  const auto consider = [&](int64_t position) {
+    if (row.canvas.ids[position] == mask_) positions.push_back(position);
+  };
+  if (region.reach) {
+    for (int64_t position = region.reach->begin; position < region.reach->end; ++position) consider(position);
+  } else {
+    for (const int64_t position : region.positions) consider(position);
+  }
+  return positions;
+}
+
+/// Opens the next region that has something to fill, or marks the row done. Rows that stop together keep in
+/// step: they sit through every planned step, idle when nothing is left to fill.
+void Denoiser::open_regions(RowState* row) const {
+  const auto& regions = row->canvas.regions;
+  while (row->region < regions.size()) {
+    const Region& region = regions[row->region];
+    if (!row->opened) {
+      row->opened = true;
+      row->region_step = 0;
+      row->unknown_at_start =
+          std::count_if(region.positions.begin(), region.positions.end(),
+                        [&](int64_t position) { return row->canvas.ids[position] == mask_; });
+    }
+    const bool in_step = row->canvas.stop.kind == EarlyStop::kAllRowsBlock;
+    if (row->region_step < region.steps && (in_step || !candidates(*row).empty())) return;
+    row->opened = false;
+    ++row->region;
+  }
+  row->done = true;
+}
+
+ForwardRequest Denoiser::request(const RowState& row) const {
+  const Canvas& canvas = row.canvas;
+  const Region& region = canvas.regions[row.region];
+  ForwardRequest request{.ids = canvas.ids,
+                         .valid = canvas.valid,
+                         .paired_ids = {},
+                         .paired_valid = {},
+                         .attention = canvas.attention,
+                         .window = region.window,
+                         .positions = candidates(row)};
+  if (region.guidance) {
+    request.paired_ids = region.guidance->paired_ids(canvas.ids);
+    request.paired_valid = region.guidance->paired_valid(canvas.valid);
+    const int64_t mask_rows = canvas.mask_grows ? row.step + 2 : 2;
+    MMADA_CHECK(
+        mask_rows == 2, "stepwise decoding: step ", row.step + 1, ": found an attention mask of ", mask_rows,
+        " rows, expected 2 (the published stepwise decoding grows it at every step and fails here under "
+        "guidance; use compat fixed)");
+  }
+  return request;
+}
+
+bool Denoiser::step() {
+  const c10::NoGradGuard no_grad;
+  const bool any = !rows_.empty();
+  std::vector<ForwardRequest> requests;
+  std::vector<size_t> requesting;
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    open_regions(&rows_[i]);
+    if (rows_[i].done || candidates(rows_[i]).empty()) continue;
+    requests.push_back(request(rows_[i]));
+    requesting.push_back(i);
+  }
+  for (const ForwardPlan& plan : make_plans(requests, pad_)) run(plan, requests, requesting);
+  for (RowState& row : rows_)
+    if (!row.done) close_step(&row);
+  stop_groups();
+  collect_done();
+  return any;
+}
+
+void Denoiser::run(const ForwardPlan& plan, const std::vector<ForwardRequest>& requests,
+                   const std::vector<size_t>& rows) {
+  RowBatch batch = plan.rows;
+  const at::Device device = model_.options().device();
+  batch.ids_BT = batch.ids_BT.to(device);
+  const at::Tensor hidden_ND = model_.hidden(batch, plan.read_N.to(device));
+  for (const HeadSlice& slice : plan.heads) {
+    const at::Tensor logits_NW =
+        model_.logits(hidden_ND.narrow(0, slice.read.begin, slice.read.size()), slice.window);
+    int64_t begin = 0;
+    for (const size_t member : slice.requests) {
+      const ForwardRequest& request = requests[member];
+      RowState& row = rows_[rows[member]];
+      const Region& region = row.canvas.regions[row.region];
+      const auto count = static_cast<int64_t>(request.positions.size());
+      const int64_t total = region.guidance ? 2 * count : count;
+      at::Tensor mixed = mixed_logits(region, logits_NW.narrow(0, begin, total), count);
+      const bool coarse = region.sample_in_weight_dtype && mixed.scalar_type() != at::kFloat;
+      if (coarse) mixed = at::softmax(mixed, -1).to(at::kFloat).log();
+      advance(&row, request.positions, mixed, coarse);
+      begin += total;
+    }
+  }
+}
+
+at::Tensor Denoiser::mixed_logits(const Region& region, const at::Tensor& logits_NW, int64_t count) const {
+  const at::Tensor logits = region.sample_in_weight_dtype ? logits_NW : logits_NW.to(at::kFloat);
+  if (!region.guidance) return logits;
+  return region.guidance->mix(logits.narrow(0, 0, count), logits.narrow(0, count, count));
+}
+
+void Denoiser::advance(RowState* row, const std::vector<int64_t>& positions, const at::Tensor& logits_NW,
+                       bool are_log_p) {
+  Canvas& canvas = row->canvas;
+  const Region& region = canvas.regions[row->region];
+  const NoiseSource noise{canvas.seed, canvas.stream, static_cast<uint32_t>(row->step)};
+  const Selected selected = select_tokens(logits_NW, {.window = region.window,
+                                                      .positions = positions,
+                                                      .banned = region.banned,
+                                                      .never_confident = region.never_confident,
+                                                      .confidence = region.confidence,
+                                                      .temperature = region.temperature,
+                                                      .top_k = region.top_k,
+                                                      .top_p = region.top_p,
+                                                      .log_probabilities = are_log_p,
+                                                      .noise = noise});
+  const auto kept = region.commit->commit({.positions = positions,
+                                           .ids = selected.ids,
+                                           .confidence = selected.confidence,
+                                           .step = row->region_step,
+                                           .steps = region.steps,
+                                           .slots = static_cast<int64_t>(region.positions.size()),
+                                           .unknown_at_start = row->unknown_at_start,
+                                           .noise = noise});
+  std::vector<int64_t> committed;
+  for (const int64_t index : kept) {
+    canvas.ids[positions[index]] = selected.ids[index];
+    committed.push_back(positions[index]);
+  }
+  ++row->nfe;
+  for (Observer* observer : observers_)
+    observer->on_step({.row = row->number,
+                       .step = row->step,
+                       .steps = row->steps,
+                       .region = static_cast<int64_t>(row->region),
+                       .ids = canvas.ids,
+                       .committed = committed,
+                       .candidates = positions,
+                       .proposals = selected.ids,
+                       .confidence = selected.confidence});
+}
+
+void Denoiser::close_step(RowState* row) const {
+  ++row->step;
+  ++row->region_step;
+  const size_t before = row->region;
+  stop_row_at_eos(row);
+  if (!row->done) open_regions(row);
+  row->block_ended = row->done || row->region != before;
+}
+
+void Denoiser::stop_row_at_eos(RowState* row) const {
+  const StopRule& stop = row->canvas.stop;
+  if (stop.kind != EarlyStop::kRowEos) return;
+  TokenIds& ids = row->canvas.ids;
+  for (int64_t i = stop.answer.begin; i < stop.answer.end && ids[i] != mask_; ++i) {
+    if (ids[i] != stop.eos) continue;
+    std::fill(ids.begin() + i, ids.begin() + stop.answer.end, stop.eos);
+    row->done = true;
+    return;
+  }
+}
+
+/// The published stop: after a block, when its last token is eos in every row of the group.
+void Denoiser::stop_groups() {
+  std::map<int64_t, bool> all_ended;
+  const auto last_of_block = [](const RowState& row) {  // of the block that the step just closed
+    return row.canvas.ids[row.canvas.regions[row.region - 1].positions.back()];
+  };
+  for (const RowState& row : rows_) {
+    const StopRule& stop = row.canvas.stop;
+    if (stop.kind != EarlyStop::kAllRowsBlock) continue;
+    const bool ended = row.block_ended && row.region > 0 && last_of_block(row) == stop.eos;
+    const auto [entry, first] = all_ended.try_emplace(stop.group, ended);
+    if (!first) entry->second = entry->second && ended;
+  }
+  for (RowState& row : rows_)
+    if (row.canvas.stop.kind == EarlyStop::kAllRowsBlock && all_ended.at(row.canvas.stop.group))
+      row.done = true;
+}
+
+void Denoiser::collect_done() {
+  for (RowState& row : rows_)
+    if (row.done) finished_.push_back({row.number, std::move(row.canvas.ids), row.nfe});
+  std::erase_if(rows_, [](const RowState& row) { return row.done; });
+}
+
+}  // namespace mmada

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/generation/generator.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "mmada/core/check.h"
+#include "mmada/diffusion/layouts.h"
+#include "mmada/generation/denoise.h"
+#include "mmada/generation/image_canvas.h"
+#include "mmada/generation/text_canvas.h"
+#include "mmada/vision/transforms.h"
+
+namespace mmada {
+namespace {
+
+constexpr int64_t kPublishedTextBudget = 512;  // M of the published 512-px checkpoints
+
+std::string question_text(const std::string& question, bool think) {
+  return think ? kThinkInstruction + question : question;
+}
+
+/// A canvas with what reading its row back needs.
+struct Laid {
+  Canvas canvas;
+  std::vector<int64_t> fresh;  ///< text: positions to be generated
+  Span slots;                  ///< image
+  CodeGrid grid;
+  bool is_image = false;
+  bool is_infill = false;
+};
+
+std::vector<int64_t> masked_positions(const TokenIds& ids, int64_t mask) {
+  std::vector<int64_t> positions;
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (ids[i] == mask) positions.push_back(static_cast<int64_t>(i));
+  return positions;
+}
+
+Laid lay(const Model& model, const Generator&, const TextRequest& request) {
+  Laid laid;
+  laid.canvas = text_canvas(model.layout, request.prompt, request.options);
+  for (size_t i = request.prompt.size(); i < laid.canvas.ids.size(); ++i)
+    laid.fresh.push_back(static_cast<int64_t>(i));
+  return laid;
+}
+
+Laid lay(const Model& model, const Generator&, const InfillRequest& request) {
+  Laid laid;
+  laid.canvas = infill_canvas(model.layout, request.ids, request.options);
+  laid.fresh = masked_positions(request.ids, model.layout.mask);
+  laid.is_infill = true;
+  return laid;
+}
+
+Laid lay(const Model& model, const Generator& generator, const ImageRequest& request) {
+  Laid laid;
+  laid.grid = request.codes.codes.empty() ? generator.blank_grid(request.options) : request.codes;
+  MMADA_CHECK(static_cast<int64_t>(laid.grid.codes.size()) == laid.grid.rows * laid.grid.columns,
+              "image codes: found ", laid.grid.codes.size(), ", expected ", laid.grid.rows, " x ",
+              laid.grid.columns);
+  ImageCanvas image =
+      image_canvas(model.layout, request.caption, laid.grid.codes, generator.text_budget(request.options),
+                   request.options, c10::typeMetaToScalarType(model.transformer.options().dtype()));
+  laid.canvas = std::move(image.canvas);
+  laid.slots = image.slots;
+  laid.is_image = true;
+  return laid;
+}
+
+}  // namespace
+
+Generator::Generator(Model model, Magvit2 images) : model_(std::move(model)), images_(std::move(images)) {
+  MMADA_CHECK(!model_.layout.has_images() || images_->config().codebook_size() == model_.layout.codebook_size,
+              "image tokenizer: found a codebook of ", images_->config().codebook_size(),
+              ", expected the model's ", model_.layout.codebook_size);
+}
+
+Generator Generator::observed(std::vector<Observer*> observers) const {
+  Generator copy = *this;
+  copy.observers_ = std::move(observers);
+  return copy;
+}
+
+TextAnswer Generator::text(const std::string& prompt, const TextOptions& options) const {
+  return chat({{"user", prompt}}, options);
+}
+
+TextAnswer Generator::chat(std::vector<ChatMessage> messages, const TextOptions& options) const {
+  const auto last_user = std::find_if(messages.rbegin(), messages.rend(),
+                                      [](const ChatMessage& message) { return message.role == "user"; });
+  if (last_user != messages.rend()) last_user->content = question_text(last_user->content, options.think);
+  return run(TextRequest{encode_text(apply_chat_template(messages)), options});
+}
+
+TextAnswer Generator::infill(const std::string& text, const TextOptions& options,
+                             const std::optional<std::string>& question) const {
+  TokenIds ids;
+  if (question)
+    ids = encode_text(apply_chat_template({{"user", question_text(*question, options.think)}}));
+  else
+    ids.push_back(model_.layout.bos);
+  MMADA_CHECK(model_.tokenizer != nullptr,
+              "infill: found no tokenizer in the checkpoint, expected one (or ids)");
+  const TokenIds body = encode_with_holes(*model_.tokenizer, model_.layout, text);
+  ids.insert(ids.end(), body.begin(), body.end());
+  ids.push_back(model_.layout.eos);
+  return run(InfillRequest{std::move(ids), options});
+}
+
+TokenIds Generator::picture_prompt(const Image& picture, const std::string& question,
+                                   const TextOptions& options) const {
+  ImageOptions image;
+  image.rows = options.image_rows;
+  image.columns = options.image_columns;
+  image.fit = options.fit;
+  TokenIds image_ids = encode(picture, image).codes;
+  for (int64_t& code : image_ids) code += model_.layout.image_token_offset;
+  const std::string chat = apply_chat_template({{"user", question_text(question, options.think)}});
+  return mmu_prompt(model_.layout, image_ids, encode_text(chat));
+}
+
+TextAnswer Generator::understand(const Image& picture, const std::string& question,
+                                 const TextOptions& options) const {
+  return run(TextRequest{picture_prompt(picture, question, options), options});
+}
+
+TextAnswer Generator::complete(const Image& picture, const std::string& question, const std::string& answer,
+                               const TextOptions& options) const {
+  TokenIds ids = picture_prompt(picture, question, options);
+  const TokenIds body = encode_with_holes(*model_.tokenizer, model_.layout, answer);
+  ids.insert(ids.end(), body.begin(), body.end());
+  ids.push_back(model_.layout.eos);
+  return run(InfillRequest{std::move(ids), options});
+}
+
+Picture Generator::image(const std::string& caption, const ImageOptions& options) const {
+  return run(ImageRequest{encode_text(caption), {}, options});
+}
+
+Picture Generator::inpaint(const Image& picture, const Image& mask, const std::string& caption,
+                           const ImageOptions& options) const {
+  CodeGrid grid = encode(picture, options);
+  const int64_t factor = image_tokenizer().config().factor();
+  const at::Tensor redraw =
+      mask_to_tokens(mask, grid.rows * factor, grid.columns * factor, factor, fit_from_name(options.fit))
+          .to(at::kCPU, at::kBool)
+          .contiguous();
+  const bool* flags = redraw.const_data_ptr<bool>();
+  for (size_t i = 0; i < grid.codes.size(); ++i)
+    if (flags[i]) grid.codes[i] = -1;
+  return run(ImageRequest{encode_text(caption), std::move(grid), options});
+}
+
+Picture Generator::extrapolate(const Image& picture, const std::vector<ExtrapolationMove>& moves,
+                               const ImageOptions& options, int64_t offset) const {
+  return extrapolate(encode(picture, options), moves, options, offset);
+}
+
+Picture Generator::extrapolate(CodeGrid picture, const std::vector<ExtrapolationMove>& moves,
+                               const ImageOptions& options, int64_t offset) const {
+  const CodeGrid blank = blank_grid(options);
+  Picture last;
+  int64_t nfe = 0;
+  for (size_t i = 0; i < moves.size(); ++i) {
+    const Direction direction = moves[i].direction;
+    const bool vertical = direction == Direction::kUp || direction == Direction::kDown;
+    const int64_t window = vertical ? blank.rows : blank.columns;
+    ImageOptions move = options;
+    move.stream = options.stream + static_cast<uint32_t>(i);  // no two moves share noise
+    last = Generator(model_)
+               .observed(observers_)
+               .run(ImageRequest{encode_text(moves[i].caption),
+                                 extrapolation_canvas(picture, direction, window, offset), move});
+    picture = join_extrapolation(picture, last.grid, direction, window, offset);
+    nfe += last.nfe;
+  }
+  return picture_of(picture, std::move(last.ids), nfe);
+}
+
+std::vector<Answer> Generator::batch(const std::vector<Request>& requests) const {
+  Denoiser denoiser(model_.transformer, model_.layout, observers_);
+  std::vector<Laid> rows;
+  for (const Request& request : requests) {
+    rows.push_back(std::visit([&](const auto& r) { return lay(model_, *this, r); }, request));
+    denoiser.add(rows.back().canvas);
+  }
+  while (denoiser.step()) {
+  }
+  std::vector<Answer> answers(requests.size());
+  for (FinishedRow& finished : denoiser.take_finished()) {
+    Laid& laid = rows[finished.row];
+    if (laid.is_image) {
+      laid.grid.codes = codes_of_row(model_.layout, finished.ids, laid.slots);
+      answers[finished.row] = picture_of(laid.grid, std::move(finished.ids), finished.nfe);
+      continue;
+    }
+    TextAnswer answer;
+    for (const int64_t position : laid.fresh) answer.new_ids.push_back(finished.ids[position]);
+    answer.ids = std::move(finished.ids);
+    answer.nfe = finished.nfe;
+    answer.text = decode_text(laid.is_infill ? answer.ids : answer.new_ids);
+    answers[finished.row] = std::move(answer);
+  }
+  return answers;
+}
+
+TextAnswer Generator::run(TextRequest request) const {
+  return std::get<TextAnswer>(batch({std::move(request)}).front());
+}
+
+TextAnswer Generator::run(InfillRequest request) const {
+  return std::get<TextAnswer>(batch({std::move(request)}).front());
+}
+
+Picture Generator::run(ImageRequest request) const {
+  return std::get<Picture>(batch({std::move(request)}).front());
+}
+
+CodeGrid Generator::blank_grid(const ImageOptions& options) const {
+  int64_t rows = options.rows, columns = options.columns;
+  if (rows == 0) {
+    const auto tokens = model_.config.find("num_vq_tokens");
+    MMADA_CHECK(tokens != model_.config.end() && tokens->is_number_integer(),
+                "image grid: found no num_vq_tokens in config.json, expected it or an explicit grid");
+    const int64_t count = tokens->get<int64_t>();
+    rows = columns = std::llround(std::sqrt(static_cast<double>(count)));
+    MMADA_CHECK(count >= 1 && rows * columns == count, "config.json: field `num_vq_tokens`: found ", count,
+                ", expected a square number (or give an explicit grid)");
+  }
+  return {rows, columns, std::vector<int64_t>(rows * columns, -1)};
+}
+
+int64_t Generator::text_budget(const ImageOptions& options) const {
+  if (options.max_text_length > 0) return options.max_text_length;
+  const auto budget = model_.config.find("max_text_length");
+  if (budget == model_.config.end()) return kPublishedTextBudget;
+  MMADA_CHECK(budget->is_number_integer() && budget->get<int64_t>() >= 2,
+              "config.json: field `max_text_length`: found ", budget->dump(),
+              ", expected a whole number >= 2");
+  return budget->get<int64_t>();
+}
+
+CodeGrid Generator::encode(const Image& picture, const ImageOptions& options) const {
+  const Magvit2& tokenizer = image_tokenizer();
+  const int64_t factor = tokenizer.config().factor();
+  CodeGrid grid = blank_grid(options);
+  const c10::NoGradGuard no_grad;
+  const at::Tensor pixels =
+      image_to_tensor(picture, grid.rows * factor, grid.columns * factor, fit_from_name(options.fit));
+  const at::Tensor codes = tokenizer.encode(pixels.unsqueeze(0).to(model_.transformer.options().device()))
+                               .to(at::kCPU, at::kLong)
+                               .contiguous();
+  grid.codes.assign(codes.const_data_ptr<int64_t>(), codes.const_data_ptr<int64_t>() + codes.numel());
+  return grid;
+}
+
+Image Generator::decode(const CodeGrid& grid) const {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor codes = at::tensor(grid.codes, at::kLong).view({1, grid.rows, grid.columns});
+  return tensor_to_image(image_tokenizer().decode(codes.to(model_.transformer.options().device()))[0]);
+}
+
+TokenIds Generator::encode_text(const std::string& text) const {
+  MMADA_CHECK(model_.tokenizer != nullptr,
+              "prompt: found no tokenizer in the checkpoint, expected one (or give the prompt as ids)");
+  return model_.tokenizer->encode(text);
+}
+
+/// Up to the first eos; what has no text (image codes, MASKs that an early stop left) is passed over.
+std::string Generator::decode_text(const TokenIds& ids) const {
+  if (!model_.tokenizer) return "";
+  const Window text = model_.layout.text_window();
+  TokenIds readable;
+  for (const int64_t id : ids) {
+    if (id == model_.layout.eos) break;
+    if (text.contains(id) && id < model_.tokenizer->size() && id != model_.layout.mask)
+      readable.push_back(id);
+  }
+  return model_.tokenizer->decode(readable);
+}
+
+Picture Generator::picture_of(const CodeGrid& grid, TokenIds ids, int64_t nfe) const {
+  Picture picture;
+  if (images_) static_cast<Image&>(picture) = decode(grid);
+  picture.grid = grid;
+  picture.ids = std::move(ids);
+  picture.nfe = nfe;
+  return picture;
+}
+
+const Magvit2& Generator::image_tokenizer() const {
+  MMADA_CHECK(images_.has_value(),
+              "image tokenizer: found none, expected one for pictures (--image-tokenizer)");
+  return *images_;
+}
+
+}  // namespace mmada

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "mmada/core/check.h"
+#include "mmada/core/sha256.h"
+#include "mmada/formats/atomic_file.h"
+#include "mmada/formats/input_file.h"
+#include "mmada/formats/safetensors.h"
+
+namespace mmada {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kFormatVersion = 1;
+constexpr const char* kShardName = "shard-0-of-1.safetensors";
+constexpr std::string_view kPrefix = "checkpoint-";
+constexpr std::string_view kUnfinished = ".tmp-checkpoint-";  // being written, or being removed
+
+std::optional<int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  int64_t step = 0;
+  const char* end = name.data() + name.size();
+  const auto [stopped, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  return error == std::errc() && stopped == end && step >= 0 ? std::optional(step) : std::nullopt;
+}
+
+void write_json(const fs::path& path, const Json& json) { write_file(path.string(), json.dump(1) + "\n"); }
+
+void check_room(const fs::path& directory, const CheckpointContents& contents) {
+  uint64_t needed = 1 << 20;
+  for (const auto& [name, tensor] : contents.tensors) needed += tensor.nbytes();
+  struct statvfs status {};
+  if (::statvfs(directory.c_str(), &status) != 0) return;
+  const uint64_t free_bytes = static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
+  MMADA_CHECK(free_bytes >= needed, directory.string(), ": found ", free_bytes,
+              " bytes free, a checkpoint needs ", needed);
+}
+
+void check_finite(const CheckpointContents& contents) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : contents.tensors)
+    // a sum is finite only when every term is, or when infinities met, which is NaN
+    MMADA_CHECK(tensor.sum().isfinite().item<bool>(), "checkpoint: found a value that is not finite in ",
+                name, ", expected finite weights: nothing was saved");
+}
+
+void write_shard(const fs::path& directory, const CheckpointContents& contents) {
+  std::vector<at::Tensor> alive;
+  std::vector<TensorToWrite> tensors;
+  for (const auto& [name, tensor] : contents.tensors) {
+    alive.push_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
+    tensors.push_back({name, DType::kF32, alive.back().sizes().vec(), alive.back().const_data_ptr()});
+  }
+  write_safetensors((directory / kShardName).string(), tensors);
+}
+
+void write_index(const fs::path& directory, const CheckpointContents& contents) {
+  Json parameters = Json::object();
+  for (const auto& [name, tensor] : contents.tensors) {
+    const size_t slash = name.rfind('/');
+    Json& entry = parameters[name.substr(0, slash)];
+    entry["shape"] = tensor.sizes().vec();
+    entry["kinds"].push_back(name.substr(slash + 1));
+    entry["slices"] = Json::array({{{"shard", 0}, {"begin", 0}, {"end", tensor.numel()}}});
+  }
+  write_json(directory / "index.json",
+             {{"format_version", kFormatVersion}, {"shards", {kShardName}}, {"parameters", parameters}});
+}
+
+std::vector<fs::path> files_below(const fs::path& directory) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(directory))
+    if (entry.is_regular_file()) files.push_back(fs::relative(entry.path(), directory));
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+void write_manifest(const fs::path& directory) {
+  Json files = Json::object();
+  for (const fs::path& file : files_below(directory))
+    files[file.generic_string()] = {{"bytes", fs::file_size(directory / file)},
+                                    {"sha256", sha256_file((directory / file).string())}};
+  write_json(directory / "manifest.json", {{"format_version", kFormatVersion}, {"files", files}});
+}
+
+void sync_folders(const fs::path& directory) {
+  for (const auto& entry : fs::recursive_directory_iterator(directory))
+    if (entry.is_directory()) sync_directory(entry.path().string());
+  sync_directory(directory.string());
+}
+
+/// Moves `from` to `to`; what stood there before is swapped out in the same instant and then removed.
+void move_into_place(const fs::path& from, const fs::path& to) {
+  const bool replaces = fs::exists(to);
+  const int status =
+      ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), replaces ? RENAME_EXCHANGE : 0);
+  MMADA_CHECK(status == 0, to.string(), ": renaming failed: ", errno_text(errno));
+  sync_directory(to.parent_path().string());
+  if (replaces) fs::remove_all(from);
+}
+
+/// Renamed first, so that a removal cut short leaves no half checkpoint behind.
+void remove_checkpoint(const fs::path& path) {
+  const fs::path doomed =
+      path.parent_path() / (std::string(kUnfinished) + "removed-" + path.filename().string());
+  fs::rename(path, doomed);
+  fs::remove_all(doomed);
+}
+
+void rotate(const std::string& run_directory, const std::string& newest, int64_t total_limit) {
+  if (total_limit <= 0) return;
+  const std::vector<FoundCheckpoint> found = list_checkpoints(run_directory);
+  if (static_cast<int64_t>(found.size()) <= total_limit) return;
+  const auto problem = verify_checkpoint(newest);
+  MMADA_CHECK(!problem, newest, ": read back after saving: ", problem.value_or(""),
+              ": older checkpoints were kept");
+  for (size_t i = static_cast<size_t>(total_limit); i < found.size(); ++i)
+    if (found[i].path != newest) remove_checkpoint(found[i].path);
+}
+
+void remove_unfinished(const std::string& run_directory) {
+  std::vector<fs::path> unfinished;
+  for (const auto& entry : fs::directory_iterator(run_directory))
+    if (entry.path().filename().string().starts_with(kUnfinished)) unfinished.push_back(entry.path());
+  for (const fs::path& path : unfinished) fs::remove_all(path);
+}
+
+std::optional<std::string> compare_file(const fs::path& file, const Json& expected) {
+  std::error_code error;
+  const uint64_t bytes = fs::file_size(file, error);
+  if (error) return cat(file.filename().string(), " is missing");
+  if (bytes != expected.at("bytes").get<uint64_t>())
+    return cat(file.filename().string(), " has ", bytes, " bytes, expected ", expected.at("bytes").dump());
+  if (sha256_file(file.string()) != expected.at("sha256").get<std::string>())
+    return cat(file.filename().string(), " differs from its hash in the manifest");
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string save_checkpoint(const std::string& run_directory, const CheckpointContents& contents,
+                            int64_t total_limit) {
+  check_finite(contents);
+  fs::create_directories(run_directory);
+  check_room(run_directory, contents);
+  const fs::path final_path = fs::path(run_directory) / cat(kPrefix, contents.step);
+  const fs::path temporary = fs::path(run_directory) / cat(kUnfinished, contents.step);
+  fs::remove_all(temporary);
+  fs::create_directory(temporary);
+  contents.save_model(temporary.string());
+  write_shard(temporary, contents);
+  write_index(temporary, contents);
+  write_json(temporary / "state.json", contents.state);
+  write_manifest(temporary);
+  sync_folders(temporary);
+  move_into_place(temporary, final_path);
+  rotate(run_directory, final_path.string(), total_limit);
+  return final_path.string();
+}
+
+std::vector<FoundCheckpoint> list_checkpoints(const std::string& run_directory) {
+  std::vector<FoundCheckpoint> found;
+  if (!fs::is_directory(run_directory)) return found;
+  for (const auto& entry : fs::directory_iterator(run_directory))
+    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())
+      found.push_back({entry.path().string(), *step});
+  std::sort(found.begin(), found.end(),
+            [](const FoundCheckpoint& a, const FoundCheckpoint& b) { return a.step > b.step; });
+  return found;
+}
+
+std::optional<std::string> verify_checkpoint(const std::string& path) {
+  try {
+    const Json manifest = read_json_file((fs::path(path) / "manifest.json").string());
+    if (manifest.at("format_version") != kFormatVersion)
+      return cat("manifest.json has format version ", manifest.at("format_version").dump(), ", expected ",
+                 kFormatVersion);
+    for (const auto& [name, expected] : manifest.at("files").items())
+      if (auto problem = compare_file(fs::path(path) / name, expected)) return problem;
+    for (const char* required : {kShardName, "index.json", "state.json"})
+      if (!manifest.at("files").contains(required)) return cat("manifest.json does not list ", required);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return std::nullopt;
+}
+
+std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_directory,
+                                                 std::vector<std::string>* refused) {
+  const std::vector<FoundCheckpoint> found = list_checkpoints(run_directory);
+  if (fs::is_directory(run_directory)) remove_unfinished(run_directory);
+  for (const FoundCheckpoint& candidate : found) {
+    const auto problem = verify_checkpoint(candidate.path);
+    if (!problem) return candidate;
+    refused->push_back(candidate.path + ": " + *problem);
+  }
+  return std::nullopt;
+}
+
+Json load_checkpoint(const std::string& path,
+                     const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+  const at::NoGradGuard no_grad;
+  const SafetensorsFile shard((fs::path(path) / kShardName).string());
+  std::string problems;
+  std::set<std::string> wanted;
+  for (const auto& [name, tensor] : tensors) {
+    wanted.insert(name);
+    const TensorEntry* entry = shard.find(name);
+    if (entry == nullptr) {
+      problems += "\n  missing " + name;
+    } else if (entry->dtype != DType::kF32 || at::IntArrayRef(entry->shape) != tensor.sizes()) {
+      problems +=
+          cat("\n  ", name, ": found shape ", at::IntArrayRef(entry->shape), ", expected ", tensor.sizes());
+    }
+  }
+  for (const TensorEntry& entry : shard.tensors())
+    if (!wanted.contains(entry.name)) problems += "\n  unexpected " + entry.name;
+  MMADA_CHECK(problems.empty(), shard.path(), ": does not fit this run:", problems);
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor staged = at::empty(tensor.sizes(), at::kFloat);
+    shard.read(*shard.find(name), staged.data_ptr());
+    at::Tensor destination = tensor;
+    destination.copy_(staged);
+  }
+  return read_json_file((fs::path(path) / "state.json").string());
+}
+
+}  // namespace mmada

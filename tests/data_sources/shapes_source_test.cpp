@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/data/shapes_source.h"
+
+#include <catch2/catch.hpp>
+
+using namespace mmada;
+using Catch::Matchers::Contains;
+
+namespace {
+
+uint64_t fnv1a(const std::string& bytes, uint64_t hash = 0xcbf29ce484222325ull) {
+  for (const char c : bytes) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
+  return hash;
+}
+
+uint64_t fingerprint(const std::string& task, int count, const std::string& split = "train") {
+  auto source = make_shapes_source({{"task", task}, {"split", split}}, "test", 11);
+  uint64_t hash = 0xcbf29ce484222325ull;
+  for (int i = 0; i < count; ++i) {
+    const Sample sample = source->next();
+    hash =
+        fnv1a(std::string(sample.image.pixels.begin(), sample.image.pixels.end()), fnv1a(sample.text, hash));
+  }
+  return hash;
+}
+
+}  // namespace
+
+TEST_CASE("shapes samples are the same bytes everywhere") {
+  CHECK(fingerprint("caption", 50) == 0xdd0c828564ec342aull);
+  CHECK(fingerprint("question", 50, "heldout") == 0x34a58a1ae9e19ee3ull);
+  CHECK(fingerprint("arithmetic", 50) == 0xc370558cb28362ffull);
+  CHECK(fingerprint("picture", 50) == 0x12850f475ab889a1ull);
+}
+
+TEST_CASE("a shapes source restored from its state goes on exactly where it stood") {
+  for (const std::string task : {"caption", "question", "arithmetic", "picture"}) {
+    auto straight = make_shapes_source({{"task", task}}, "test", 3);
+    for (int i = 0; i < 7; ++i) straight->next();
+    auto resumed = make_shapes_source({{"task", task}}, "test", 3);
+    resumed->restore(parse_json(straight->state().dump(), "state"));
+    for (int i = 0; i < 5; ++i) {
+      const Sample a = straight->next(), b = resumed->next();
+      CHECK(a.text == b.text);
+      CHECK(a.image.pixels == b.image.pixels);
+    }
+  }
+}
+
+TEST_CASE("the stages of a curriculum hold for their sample indices only") {
+  const Json json = {
+      {"task", "caption"},
+      {"count_weights", {0, 0, 1}},
+      {"stages", {{{"until", 5}, {"count_weights", {1}}}, {{"until", 9}, {"count_weights", {0, 1}}}}}};
+  auto source = make_shapes_source(json, "test", 1);
+  for (int i = 0; i < 12; ++i) {
+    const std::string text = source->next().text;
+    const auto count =
+        1 + (text.find(" and ") != std::string::npos) + (text.find(" and ") != text.rfind(" and "));
+    CHECK(count == (i < 5 ? 1 : i < 9 ? 2 : 3));
+  }
+}
+
+TEST_CASE("contradictory options are errors that name the field") {
+  const auto make = [](const Json& json) { make_shapes_source(json, "c.json", 0); };
+  CHECK_THROWS_WITH(make({{"task", "captions"}}), Contains("did you mean \"caption\""));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"row", 2}}), Contains("did you mean `rows`"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"sizes", {{"huge", 40}}}}), Contains("field `sizes`"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"sizes", {{"b", 9}, {"a", 5}}}}),
+                    Contains("from small to large"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"pair_modulus", 1}}), Contains("field `pair_modulus`"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"count_weights", {0, 0}}}), Contains("above 0"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"count_weights", {1, 1, 1, 1, 1}}}),
+                    Contains("one shape a cell"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"shapes", {"hexagon"}}}), Contains("hexagon"));
+  CHECK_THROWS_WITH(make({{"task", "caption"}, {"colors", {{"red", {1, 2}}}}}),
+                    Contains("red, green and blue"));
+}
