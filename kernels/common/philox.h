@@ -4,11 +4,7 @@
 #include <array>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define MMADA_HOST_DEVICE __host__ __device__
-#else
-#define MMADA_HOST_DEVICE
-#endif
+#include "kernels/common/host_device.h"
 
 namespace mmada::kernels {
 

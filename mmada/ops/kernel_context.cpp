@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/ops/kernel_context.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include "mmada/core/check.h"
+
+namespace mmada {
+
+CpuKernelContext::CpuKernelContext(size_t workspace_bytes) {
+  if (workspace_bytes > 0) {
+    workspace_ = at::empty({static_cast<int64_t>(workspace_bytes)}, at::kByte);
+    context_.workspace = workspace_.mutable_data_ptr();
+    context_.workspace_bytes = workspace_bytes;
+  }
+  context_.parallel_for = [](int64_t chunks, const std::function<void(int64_t)>& body) {
+    at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t chunk = begin; chunk < end; ++chunk) body(chunk);
+    });
+  };
+}
+
+void check_kernel(kernels::Status status, std::string_view op) {
+  MMADA_CHECK(status == kernels::Status::kOk, "mmada::", op,
+              ": kernel failed: ", kernels::status_name(status));
+}
+
+std::optional<kernels::FloatType> kernel_float_type(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return kernels::FloatType::kF32;
+    case at::kBFloat16:
+      return kernels::FloatType::kBF16;
+    case at::kHalf:
+      return kernels::FloatType::kF16;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace mmada
