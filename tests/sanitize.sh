@@ -12,9 +12,9 @@ build=$root/build/asan
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" \
   -DMMADA_SANITIZE=address,undefined -DMMADA_CUDA=OFF -DMMADA_BENCHMARKS=OFF \
   -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" >/dev/null
-chosen='^(core|formats|kernels|text|diffusion|generation)_'
+chosen='^(core|formats|fuzz|kernels|text|diffusion|generation)_'
 [ "${1:-}" = --full ] && chosen='.'
-targets=$(ninja -C "$build" -t targets all | grep -oE '^(core|formats|kernels|text|diffusion|generation|ops|model|vision|trainer|eval|data_sources|cli|integration)_[a-z0-9_]+_test(?=:)?' | sort -u | grep -E "$chosen")
+targets=$(ninja -C "$build" -t targets all | grep -oE '^(core|formats|kernels|text|diffusion|generation|ops|model|vision|trainer|eval|data_sources|cli|integration)_[a-z0-9_]+_test(?=:)?|^replay_[a-z]+' | sort -u | grep -E "$chosen|^replay_")
 # shellcheck disable=SC2086
 cmake --build "$build" --target $targets
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1

@@ -46,6 +46,40 @@ def json_seeds():
     put("json", "texts", '["\\u00e9\\ud83d\\ude00\\n", "\u00e9", 18446744073709551615, -9223372036854775808, 1e308]')
 
 
+def tokenizer_seeds():
+    vocab = {token: i for i, token in enumerate("a b s t \u0120 ' 1 ab abab st \u00c3 \u00a9 <0x0A>".split())}
+    added = lambda content, i, **flags: {"id": i, "content": content, "single_word": False, "lstrip": False,
+                                         "rstrip": False, "normalized": False, "special": True, **flags}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    split = lambda regex, behavior="Isolated": {"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior,
+                                                "invert": False}
+    gpt4 = r"(?i:'s|'t|'re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+    def tokenizer(name, **parts):
+        model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                 "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                 "vocab": vocab, "merges": ["a b", "ab ab", "s t"]}
+        model.update(parts.pop("model", {}))
+        put("tokenizer", name, json.dumps({"version": "1.0", "truncation": None, "padding": None,
+                                           "added_tokens": [added("<|x|>", 13)], "normalizer": None,
+                                           "pre_tokenizer": byte_level, "post_processor": None,
+                                           "decoder": byte_level, "model": model, **parts}))
+
+    tokenizer("byte_level")
+    tokenizer("gpt4", pre_tokenizer={"type": "Sequence", "pretokenizers": [
+        split(gpt4), split("[0-9]", "MergedWithPrevious"), {"type": "Digits", "individual_digits": True},
+        {**byte_level, "use_regex": False}]}, model={"merges": [["a", "b"], ["ab", "ab"]], "ignore_merges": True})
+    tokenizer("normalized", normalizer={"type": "Sequence", "normalizers": [
+        {"type": "NFKC"}, {"type": "Lowercase"}, {"type": "Strip", "strip_left": True, "strip_right": False},
+        {"type": "Prepend", "prepend": "a"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
+        added_tokens=[added("<|x|>", 13, normalized=True, lstrip=True), added("test", 14, single_word=True, rstrip=True)])
+    tokenizer("fallback", pre_tokenizer={"type": "WhitespaceSplit"},
+              model={"unk_token": "s", "fuse_unk": True, "byte_fallback": True},
+              decoder={"type": "Sequence", "decoders": [
+                  {"type": "Replace", "pattern": {"Regex": "a+"}, "content": " "}, {"type": "ByteFallback"},
+                  {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
+
+
 def image_seeds():
     y, x = np.mgrid[0:9, 0:11]
     rgb = Image.fromarray(np.stack([20 * x, 25 * y, 9 * x + 9 * y], -1).astype(np.uint8))
@@ -74,4 +108,5 @@ def image_seeds():
 if __name__ == "__main__":
     safetensors_seeds()
     json_seeds()
+    tokenizer_seeds()
     image_seeds()
