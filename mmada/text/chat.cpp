@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/text/chat.h"
 
+#include "mmada/formats/bpe_unicode.h"
 #include "mmada/text/tokenizer.h"
 
 namespace mmada {
 namespace {
 
-/// Without the ASCII white space at both ends, as Jinja's trim filter (Python's str.strip) does for chat
-/// text.
+/// Without the white space that Python's str.strip removes (Jinja's trim): White_Space and U+001C to U+001F.
 std::string trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\n\r\f\v\x1c\x1d\x1e\x1f";
-  const size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return "";
-  return std::string(text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin));
+  const auto is_space = [](uint32_t c) { return bpe::is_white_space(c) || (c >= 0x1c && c <= 0x1f); };
+  const std::string valid = bpe::to_valid_utf8(text);
+  size_t end = valid.size();
+  while (end > 0) {
+    const size_t last = bpe::previous_codepoint(valid, end);
+    size_t at = last;
+    if (!is_space(bpe::next_codepoint(valid, at))) break;
+    end = last;
+  }
+  size_t begin = 0;
+  for (size_t at = 0; at < end && is_space(bpe::next_codepoint(valid, at));) begin = at;
+  return valid.substr(begin, end - begin);
 }
 
 std::string header(std::string_view role) {
