@@ -20,6 +20,7 @@ int run(int argc, char** argv) {
   app.name("mmada");
   app.set_version_flag("-V,--version", "mmada " MMADA_VERSION);
   app.require_subcommand(1);
+  add_data(app);
   add_detokenize(app);
   add_info(app);
   add_tokenize(app);

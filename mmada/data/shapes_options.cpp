@@ -168,6 +168,15 @@ ShapesOptions parse_shapes_options(Fields& fields) {
   return options;
 }
 
+ShapesOptions read_shapes_options(const std::string& path) {
+  if (path.empty()) return {};
+  const Json json = read_json_file(path, {.comments = true});
+  Fields fields(json, path);
+  auto options = parse_shapes_options(fields);
+  fields.finish();
+  return options;
+}
+
 Json shapes_options_json(const ShapesOptions& options) {
   Json json = {{"canvas", options.canvas}, {"rows", options.rows}, {"columns", options.columns}};
   for (const Outline shape : options.shapes) json["shapes"].push_back(outline_name(shape));

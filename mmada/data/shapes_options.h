@@ -86,6 +86,8 @@ struct ShapesOptions {
 /// Reads the options out of an object's fields (all optional) without finishing it, so that a source's own
 /// keys may stand beside them; contradictions are errors that name the field.
 ShapesOptions parse_shapes_options(Fields& fields);
+/// The options in a JSON file (comments allowed); an empty path gives the defaults.
+ShapesOptions read_shapes_options(const std::string& path);
 Json shapes_options_json(const ShapesOptions& options);
 
 }  // namespace mmada
