@@ -10,7 +10,13 @@ namespace mmada::bpe {
 namespace {
 
 constexpr size_t kMaxPatternBytes = 16384;
-constexpr uint32_t kMatchLimit = 10'000'000;
+// Steps of one match. Almost every match needs few; those that need many (a group repeated along a long run)
+// are allowed one per kBytesPerLongMatch of text, so that the work on a text is bounded by its length
+// whatever the pattern.
+constexpr uint32_t kMatchSteps = 10'000;
+constexpr uint32_t kLongMatchSteps = 10'000'000;
+constexpr size_t kFreeLongMatches = 64;
+constexpr size_t kBytesPerLongMatch = 1024;
 constexpr uint32_t kHeapLimitKib = 256 * 1024;
 constexpr size_t kJitStackBytes = 64u << 20;  // the most it may grow to; pages are touched on use
 
@@ -29,7 +35,7 @@ struct RegexScratch::State {
 
   State() {
     MMADA_CHECK(data != nullptr && context != nullptr, "out of memory for regular expressions");
-    pcre2_set_match_limit(context, kMatchLimit);
+    pcre2_set_match_limit(context, kMatchSteps);
     pcre2_set_heap_limit(context, kHeapLimitKib);
     if (stack != nullptr) pcre2_jit_stack_assign(context, nullptr, stack);  // null where JIT is not supported
   }
@@ -85,9 +91,19 @@ void Regex::find_all(std::string_view text, std::vector<Range>& matches, RegexSc
   size_t from = 0;
   bool any = false;
   size_t last_end = 0;
+  size_t long_matches = kFreeLongMatches + text.size() / kBytesPerLongMatch;
+  const auto match_from = [&](size_t start) {
+    return pcre2_match(code_->compiled, subject, text.size(), start, PCRE2_NO_UTF_CHECK, scratch.state_->data,
+                       scratch.state_->context);
+  };
   while (from <= text.size()) {
-    const int status = pcre2_match(code_->compiled, subject, text.size(), from, PCRE2_NO_UTF_CHECK,
-                                   scratch.state_->data, scratch.state_->context);
+    int status = match_from(from);
+    if (status == PCRE2_ERROR_MATCHLIMIT && long_matches > 0) {
+      --long_matches;
+      pcre2_set_match_limit(scratch.state_->context, kLongMatchSteps);
+      status = match_from(from);
+      pcre2_set_match_limit(scratch.state_->context, kMatchSteps);
+    }
     if (status == PCRE2_ERROR_NOMATCH) break;
     MMADA_CHECK(status >= 0, code_->where, ": the regular expression gave up on ", text.size(),
                 " bytes of text (", pcre_message(status),
