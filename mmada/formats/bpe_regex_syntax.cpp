@@ -240,7 +240,7 @@ class Translator {
     if (at_ + 1 == pattern_.size()) fail("a trailing backslash");
     const char c = peek(1);
     if (c == 'w' || c == 'h') {
-      out_ += c == 'w' ? kWord : kHex;
+      out_ += c == 'w' ? kPosixWord : kHex;
       at_ += 2;
     } else if (c == 'b') {
       out_ += "\\x08";

@@ -31,6 +31,7 @@ TEST_CASE("constructs that differ between the engines mean what Oniguruma means"
   CHECK(matches_of("\\h+", "xyzbeef12 \t") == Strings{"beef12"});
   CHECK(matches_of("\\w+", "e\u0301_1\u00b2 a-b") == Strings{"e\u0301_1\u00b2", "a", "b"});
   CHECK(matches_of("[[:word:]]+", "a\u00b2b") == Strings{"a", "b"});
+  CHECK(matches_of("[\\w&]+", "a\u00b2b") == Strings{"a", "b"});
   CHECK(matches_of("\\bab\\b", "ab\u0301 ab") == Strings{"ab"});
   CHECK(matches_of("\\p{Han}", "\u3001\u4e2d\u3007") == Strings{"\u4e2d", "\u3007"});
   CHECK(matches_of("\\p{^L}", "a1") == Strings{"1"});

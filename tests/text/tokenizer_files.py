@@ -87,6 +87,11 @@ FLAGGED = [
 ]
 
 
+# What Oniguruma and PCRE2 read differently, one cut after the other.
+CONSTRUCTS = [r"\h{2}+", r"\bthe\b", r"(?i)k", r"\v|\f", r"\p{Han}+", r"[[:upper:]]+", r"[\w&]+", r"\R", r"^\S", r".$", r"(?m:\n.)",
+              r"a{,2}n", r"\p{^Latin}{2,3}?", r"[^\x{600}-\x{6ff}\u0900-\u097f]+?\d", r"\B\.\B", r"[\s\p{P}]++"]
+
+
 def train(pre_tokenizer, normalizer=None, decoder=None, flagged=(), vocab_size=1500, model=None, alphabet=None):
     tokenizer = Tokenizer(model or models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
@@ -128,6 +133,8 @@ def configurations():
         "whitespace": train(pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), byte_level()])),
         "whitespace_split": train(pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), byte_level()])),
         "words": train(split_then_bytes(r"\w+|\W")),
+        "constructs": train(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(p), "isolated") for p in CONSTRUCTS] +
+                                                    [byte_level(regex=False)])),
         "bytes_then_split": train(pre_tokenizers.Sequence([byte_level(), pre_tokenizers.Split("Ġ", "isolated")])),
         # SentencePiece-like: no byte alphabet, bytes as a fallback for unknown characters.
         "byte_fallback": train(pre_tokenizers.Split("▁", "merged_with_next"),
