@@ -21,7 +21,7 @@ def run(*arguments):
 
 def test_there_are_enough_strings():
     assert len(set(STRINGS)) >= 500
-    assert len(CONFIGURATIONS) >= 30
+    assert len(CONFIGURATIONS) >= 40
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -33,6 +33,8 @@ def test_ids_and_texts_equal_the_package(name, tmp_path):
     expected = [oracle.encode(s, add_special_tokens=False).ids for s in STRINGS]
     assert [s for s, a, b in zip(STRINGS, ids, expected) if a != b] == []
 
+    if name.startswith("split_"):
+        return  # the decoder is the same in all of them
     (tmp_path / "ids.json").write_text(json.dumps(ids))
     special = any(token.special for token in oracle.get_added_tokens_decoder().values() if token.content in tokenizer_files.ADDED)
     for keep in (False, True) if special else (True,):
