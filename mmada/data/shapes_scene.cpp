@@ -188,7 +188,7 @@ Scene parse_scene(const ShapesOptions& options, const Json& json, const std::str
 }
 
 std::string Question::reply() const { return with_reasoning(reasoning, answer); }
-std::string ArithmeticProblem::reply() const { return with_reasoning(reasoning, answer); }
+std::string ArithmeticProblem::reply() const { return cat("<think>", reasoning, "</think>", answer); }
 
 std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, QuestionKind kind, Rng& rng) {
   switch (kind) {
@@ -211,14 +211,13 @@ std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, Qu
 ArithmeticProblem make_problem(int64_t a, int64_t b) {
   const int64_t units = a % 10 + b % 10, carry = units / 10;
   const int64_t tens = a / 10 + b / 10 + carry;
-  const auto two_digits = [](int64_t n) {
-    return cat(n / 10, n % 10);
-  };  // a fixed width keeps the positions fixed
+  // Two digits each, whatever the sum: every digit keeps its place in the row up to </think>.
+  const auto two_digits = [](int64_t n) { return cat(n / 10, n % 10); };
   return {.a = a,
           .b = b,
-          .text = cat("what is ", a, " + ", b, "?"),
-          .reasoning = cat(a % 10, " + ", b % 10, " = ", two_digits(units), "; ", a / 10, " + ", b / 10,
-                           " + ", carry, " = ", two_digits(tens)),
+          .text = cat("what is ", a, "+", b, "?"),
+          .reasoning = cat(a % 10, "+", b % 10, "=", two_digits(units), ";", a / 10, "+", b / 10, "+", carry,
+                           "=", two_digits(tens)),
           .answer = std::to_string(a + b)};
 }
 

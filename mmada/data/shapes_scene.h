@@ -57,13 +57,15 @@ struct Question {
 /// shapes with different names, colour and place need a unique shape).
 std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, QuestionKind kind, Rng& rng);
 
-/// "what is 47 + 35?" with the digit-by-digit reasoning.
+/// "what is 47+35?" with digit-by-digit reasoning; no blanks, because every blank before a digit is a token
+/// of its own where digits are split.
 struct ArithmeticProblem {
   int64_t a = 0, b = 0;
   std::string text;
   std::string reasoning;
   std::string answer;
 
+  /// "<think>7+5=12;4+3+1=08</think>82"
   std::string reply() const;
 };
 ArithmeticProblem draw_problem(const ShapesOptions& options, ShapesSplit split, Rng& rng);

@@ -35,7 +35,7 @@ def test_writes_pictures_that_show_their_scenes(tmp_path):
         assert sample["reply"].endswith(sample["answer"])
     problems = lines(tmp_path / "a" / "arithmetic.jsonl")
     for problem in problems:
-        a, b = problem["question"][len("what is "):-1].split(" + ")
+        a, b = problem["question"][len("what is "):-1].split("+")
         assert int(problem["answer"]) == int(a) + int(b)
     assert Image.open(tmp_path / "sheet.png").size == (8 * 66 + 2, 4 * 66 + 2)
 
