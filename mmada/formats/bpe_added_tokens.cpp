@@ -149,6 +149,7 @@ AddedTokens::AddedTokens(const Json& json, const Place& place, const Normalizer*
     for (size_t i = 0; i < tokens_.size(); ++i) {
       if (tokens_[i].special != special) continue;
       std::string& spelling = tokens_[i].spelling = tokens_[i].content;
+      scratch.max_bytes = max_grown_bytes(spelling.size());
       if (tokens_[i].normalized && normalizer != nullptr) normalizer->apply(spelling, scratch);
       MMADA_CHECK(!spelling.empty(), place.text(), ": found \"", tokens_[i].content,
                   "\", of which the normalizer leaves nothing, expected a token that can occur");

@@ -12,7 +12,7 @@ using Tokens = std::vector<std::string>;
 
 class SpaceJoin final : public Decoder {
  public:
-  Tokens apply(Tokens tokens) const override {
+  Tokens apply(Tokens tokens, size_t) const override {
     for (size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
     return tokens;
   }
@@ -20,7 +20,7 @@ class SpaceJoin final : public Decoder {
 
 class ByteLevel final : public Decoder {
  public:
-  Tokens apply(Tokens tokens) const override {
+  Tokens apply(Tokens tokens, size_t) const override {
     std::string bytes;
     for (const auto& token : tokens) bytes += alphabet_to_bytes(token);
     return {to_valid_utf8(bytes)};
@@ -29,7 +29,7 @@ class ByteLevel final : public Decoder {
 
 class Fuse final : public Decoder {
  public:
-  Tokens apply(Tokens tokens) const override {
+  Tokens apply(Tokens tokens, size_t) const override {
     std::string text;
     for (const auto& token : tokens) text += token;
     return {std::move(text)};
@@ -39,7 +39,7 @@ class Fuse final : public Decoder {
 /// Runs of <0xNN> tokens become text when they are valid UTF-8 together, else one U+FFFD per byte.
 class ByteFallback final : public Decoder {
  public:
-  Tokens apply(Tokens tokens) const override {
+  Tokens apply(Tokens tokens, size_t) const override {
     Tokens out;
     std::string bytes;
     const auto flush = [&] {
@@ -77,7 +77,7 @@ class Strip final : public Decoder {
  public:
   Strip(std::string content, int64_t start, int64_t stop)
       : content_(std::move(content)), start_(start), stop_(stop) {}
-  Tokens apply(Tokens tokens) const override {
+  Tokens apply(Tokens tokens, size_t) const override {
     for (auto& token : tokens) {
       std::string_view view = token;
       for (int64_t i = 0; i < start_ && view.starts_with(content_); ++i) view.remove_prefix(content_.size());
@@ -96,18 +96,14 @@ class Replace final : public Decoder {
  public:
   Replace(Pattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  Tokens apply(Tokens tokens) const override {
+  Tokens apply(Tokens tokens, size_t max_bytes) const override {
     RegexScratch scratch;
     std::vector<Range> matches;
+    size_t bytes = 0;
     for (auto& token : tokens) {
       pattern_.find_all(token, matches, scratch);
-      std::string replaced;
-      size_t from = 0;
-      for (const Range match : matches) {
-        replaced.append(token, from, match.begin - from).append(content_);
-        from = match.end;
-      }
-      token = replaced.append(token, from);
+      token = replace_matches(token, matches, content_, max_bytes - bytes);
+      bytes += token.size();
     }
     return tokens;
   }
@@ -120,8 +116,8 @@ class Replace final : public Decoder {
 class Sequence final : public Decoder {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Decoder>> parts) : parts_(std::move(parts)) {}
-  Tokens apply(Tokens tokens) const override {
-    for (const auto& part : parts_) tokens = part->apply(std::move(tokens));
+  Tokens apply(Tokens tokens, size_t max_bytes) const override {
+    for (const auto& part : parts_) tokens = part->apply(std::move(tokens), max_bytes);
     return tokens;
   }
 

@@ -14,7 +14,8 @@ namespace mmada::bpe {
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  virtual std::vector<std::string> apply(std::vector<std::string> tokens) const = 0;
+  /// Refuses to make more than max_bytes of text.
+  virtual std::vector<std::string> apply(std::vector<std::string> tokens, size_t max_bytes) const = 0;
 };
 
 /// ByteLevel, ByteFallback, Fuse, Strip, Replace, Sequence; for null the tokens are joined by single spaces,

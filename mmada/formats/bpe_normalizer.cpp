@@ -43,13 +43,7 @@ class Replace final : public Normalizer {
   void apply(std::string& text, Scratch& scratch) const override {
     pattern_.find_all(text, scratch.matches, scratch.regex);
     if (scratch.matches.empty()) return;
-    std::string replaced;
-    size_t from = 0;
-    for (const Range match : scratch.matches) {
-      replaced.append(text, from, match.begin - from).append(content_);
-      from = match.end;
-    }
-    text = replaced.append(text, from);
+    text = replace_matches(text, scratch.matches, content_, scratch.max_bytes);
   }
 
  private:

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "mmada/core/check.h"
+
 namespace mmada::bpe {
 namespace {
 
@@ -74,6 +76,22 @@ void Pattern::find_all(std::string_view text, std::vector<Range>& matches, Regex
   for (size_t at = text.find(literal_); at != std::string_view::npos;
        at = text.find(literal_, at + literal_.size()))
     matches.push_back({at, at + literal_.size()});
+}
+
+std::string replace_matches(std::string_view text, const std::vector<Range>& matches,
+                            std::string_view content, size_t max_bytes) {
+  size_t size = text.size() + matches.size() * content.size();
+  for (const Range match : matches) size -= match.end - match.begin;
+  MMADA_CHECK(size <= max_bytes, "text: found ", size, " bytes after a replacement, expected at most ",
+              max_bytes);
+  std::string replaced;
+  replaced.reserve(size);
+  size_t from = 0;
+  for (const Range match : matches) {
+    replaced.append(text.substr(from, match.begin - from)).append(content);
+    from = match.end;
+  }
+  return replaced.append(text.substr(from));
 }
 
 }  // namespace mmada::bpe

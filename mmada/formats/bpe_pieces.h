@@ -27,6 +27,7 @@ struct Scratch {
   std::vector<Range> matches;
   std::vector<Range> ranges;
   std::string text;
+  size_t max_bytes = 0;  // that normalizers may make of the text at hand
 };
 
 /// What happens to the matches of a Split pre-tokenizer (the names are the file format's).
@@ -47,6 +48,14 @@ class Pattern {
   std::string literal_;
   std::optional<Regex> regex_;
 };
+
+/// Bytes that normalizing or decoding may make of so many: a chain of replacements could double a text at
+/// every step.
+constexpr size_t max_grown_bytes(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
+
+/// The text with `content` in place of every match; refuses to make more than max_bytes.
+std::string replace_matches(std::string_view text, const std::vector<Range>& matches,
+                            std::string_view content, size_t max_bytes);
 
 /// A component's place in the file, for messages: "PATH: field `a.b`".
 struct Place {

@@ -137,6 +137,7 @@ void BpeTokenizer::Parts::encode(std::string_view text, EncodeState& state, std:
     std::string_view part = text.substr(raw.range.begin, raw.range.end - raw.range.begin);
     if (normalizer) {
       state.normalized.assign(part);
+      state.scratch.max_bytes = max_grown_bytes(part.size());
       normalizer->apply(state.normalized, state.scratch);
       part = state.normalized;
     }
@@ -189,7 +190,9 @@ std::string BpeTokenizer::decode(const std::vector<int64_t>& ids, bool skip_spec
     tokens.push_back(respelled == parts_->respelled.end() ? parts_->tokens[ids[i]] : respelled->second);
   }
   std::string text;
-  for (const auto& part : parts_->decoder->apply(std::move(tokens))) text += part;
+  size_t bytes = 0;
+  for (const auto& part : tokens) bytes += part.size();
+  for (const auto& part : parts_->decoder->apply(std::move(tokens), max_grown_bytes(bytes))) text += part;
   return text;
 }
 

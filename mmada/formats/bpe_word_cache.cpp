@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstring>
 
 #include "mmada/formats/bpe_model.h"
@@ -51,7 +52,7 @@ void WordCache::insert(std::string_view word, const int32_t* ids, size_t count) 
   entry.bytes = static_cast<uint8_t>(word.size());
   entry.count = static_cast<uint8_t>(count);
   std::memcpy(entry.word, word.data(), word.size());
-  std::memcpy(entry.ids, ids, count * sizeof *ids);
+  std::copy_n(ids, count, entry.ids);  // ids may be null when a word has none
 }
 
 void WordCache::append(const Entry& entry, std::vector<int64_t>& out) {
