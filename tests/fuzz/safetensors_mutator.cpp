@@ -16,10 +16,11 @@ namespace {
 
 using nlohmann::ordered_json;
 
+/// Values are JSON text, so that none is out of reach.
 struct Tensor {
   std::string name = "a";
-  std::string dtype = "U8";
-  std::vector<std::string> shape;  // numbers as text, so that no value is out of reach
+  std::string dtype = "\"U8\"";
+  std::vector<std::string> shape;
   std::vector<std::string> offsets = {"0", "0"};
   std::string more;
 };
@@ -27,6 +28,7 @@ struct Tensor {
 struct File {
   std::vector<Tensor> tensors;
   std::vector<std::pair<std::string, std::string>> metadata;
+  std::string more;  // members that are no tensors
   std::string data;
 };
 
@@ -36,7 +38,15 @@ class Mutator {
 
   size_t below(size_t bound) { return random_() % bound; }
 
+  /// JSON of a kind that stands nowhere in a valid header.
+  std::string odd_value() {
+    static const std::vector<std::string> kValues = {"null",  "true", "false", "-1", "0.5",
+                                                     "\"x\"", "[]",   "{}",    "1"};
+    return kValues[below(kValues.size())];
+  }
+
   std::string number() {
+    if (below(12) == 0) return odd_value();
     static const std::vector<std::string> kNumbers = {"0",
                                                       "1",
                                                       "2",
@@ -69,7 +79,8 @@ class Mutator {
   void lay_out(File& file) {
     uint64_t begin = 0;
     for (auto& tensor : file.tensors) {
-      const auto dtype = mmada::dtype_from_name(tensor.dtype);
+      const auto dtype =
+          mmada::dtype_from_name(std::string_view(tensor.dtype).substr(1, tensor.dtype.size() - 2));
       uint64_t end = dtype ? mmada::dtype_size(*dtype) : 1;
       for (const auto& size : tensor.shape) end *= static_cast<uint64_t>(std::atoll(size.c_str())) % 16;
       end = begin + end % 512;
@@ -82,7 +93,7 @@ class Mutator {
   void change(File& file) {
     if (file.tensors.empty()) return add(file);
     Tensor& tensor = file.tensors[below(file.tensors.size())];
-    switch (below(13)) {
+    switch (below(14)) {
       case 0:
         return add(file);
       case 1:
@@ -104,8 +115,11 @@ class Mutator {
       case 9:
         return file.data.resize(below(2) ? file.data.size() + 1 : file.data.size() - file.data.size() / 2);
       case 10:
-        return file.metadata.push_back({name(), name()});
+        return file.metadata.push_back({name(), below(4) ? "\"" + name() + "\"" : odd_value()});
       case 11:
+        return void(file.more =
+                        (below(4) ? ",\"" + name() : std::string(",\"__metadata__")) + "\":" + odd_value());
+      case 12:
         return std::shuffle(file.tensors.begin(), file.tensors.end(), random_);
       default:
         return file.tensors.erase(file.tensors.begin() + below(file.tensors.size())), void();
@@ -135,7 +149,8 @@ class Mutator {
   std::string dtype() {
     static const std::vector<std::string> kTypes = {"U8",  "BOOL", "I16",     "BF16", "F32",
                                                     "I64", "F64",  "F8_E4M3", "u8"};
-    return kTypes[below(kTypes.size())];
+    if (below(12) == 0) return odd_value();
+    return "\"" + kTypes[below(kTypes.size())] + "\"";
   }
 
   std::minstd_rand random_;
@@ -150,14 +165,14 @@ std::string header_text(const File& file) {
   };
   if (!file.metadata.empty()) {
     std::vector<std::string> pairs;
-    for (const auto& [key, value] : file.metadata) pairs.push_back("\"" + key + "\":\"" + value + "\"");
+    for (const auto& [key, value] : file.metadata) pairs.push_back("\"" + key + "\":" + value);
     text += "\"__metadata__\":{" + list(pairs) + "}" + (file.tensors.empty() ? "" : ",");
   }
   for (const auto& tensor : file.tensors)
-    text += (&tensor == file.tensors.data() ? "\"" : ",\"") + tensor.name + "\":{\"dtype\":\"" +
-            tensor.dtype + "\",\"shape\":[" + list(tensor.shape) + "],\"data_offsets\":[" +
-            list(tensor.offsets) + "]" + tensor.more + "}";
-  return text + "}";
+    text += (&tensor == file.tensors.data() ? "\"" : ",\"") + tensor.name + "\":{\"dtype\":" + tensor.dtype +
+            ",\"shape\":[" + list(tensor.shape) + "],\"data_offsets\":[" + list(tensor.offsets) + "]" +
+            tensor.more + "}";
+  return text + (text == "{" && !file.more.empty() ? file.more.substr(1) : file.more) + "}";
 }
 
 std::string file_bytes(const std::string& header, const std::string& data) {
@@ -189,8 +204,7 @@ File parse(const std::string& header, const std::string& data) {
     const std::string quoted = plain(ordered_json(name));
     Tensor tensor;
     tensor.name = quoted.substr(1, quoted.size() - 2);
-    if (value.contains("dtype") && value["dtype"].is_string())
-      tensor.dtype = value["dtype"].get<std::string>();
+    if (value.contains("dtype") && value["dtype"].is_string()) tensor.dtype = plain(value["dtype"]);
     for (const auto& size : value["shape"]) tensor.shape.push_back(plain(size));
     tensor.offsets.clear();
     for (const auto& offset : value["data_offsets"]) tensor.offsets.push_back(plain(offset));
