@@ -9,16 +9,26 @@
 
 namespace mmada {
 
-/// SPEC 2, input transforms.
-enum class Fit { kClip, kSquash, kPad };
-Fit fit_from_name(std::string_view name);
+/// SPEC 2, input transforms: how a picture is brought to another size and aspect.
+enum class Fit {
+  kClip,    ///< scaled to cover the target, the middle cut out
+  kSquash,  ///< scaled to the target whatever the aspect
+  kPad,     ///< padded with white to the target's aspect, picture in the middle, then scaled
+};
+Fit fit_from_name(std::string_view name);  ///< "clip", "squash", "pad"
 
-/// Resizes (Pillow's antialiased bicubic) and crops or pads to [3, height, width] fp32 in [-1, 1].
+/// The resized picture in 8 bits, every step as Pillow and torchvision do it (bit for bit). `padding` is the
+/// grey value that kPad adds.
+Image fit_image(const Image& image, int64_t height, int64_t width, Fit fit = Fit::kClip,
+                uint8_t padding = 255);
+/// fit_image as a tensor [3, height, width] fp32 in [-1, 1] (SPEC 2: x / 255, then (x - 0.5) / 0.5); grey
+/// becomes RGB.
 at::Tensor image_to_tensor(const Image& image, int64_t height, int64_t width, Fit fit = Fit::kClip);
 /// [3, H, W] in [-1, 1] -> 8-bit picture: clamp((x+1)/2, 0, 1) * 255, truncated (SPEC 2).
 Image tensor_to_image(const at::Tensor& pixels_3HW);
-/// A mask picture -> bool [rows, columns] of image tokens to be redrawn (SPEC 5.3): same resize and crop as
-/// the picture, bicubic down to the token grid, >= 0.5.
+/// A mask picture (grey; light parts are to be redrawn) -> bool [height/factor, width/factor] of image
+/// tokens: same resize and crop as the picture, torch's bicubic interpolation down to the token grid, >= 0.5
+/// (SPEC 5.3). What kPad adds is not redrawn.
 at::Tensor mask_to_tokens(const Image& mask, int64_t height, int64_t width, int64_t factor,
                           Fit fit = Fit::kClip);
 

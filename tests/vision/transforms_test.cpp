@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/vision/transforms.h"
+
+#include <ATen/ATen.h>
+
+#include "mmada/core/check.h"
+
+// after torch's headers, whose logging has a CHECK of its own
+#include <catch2/catch.hpp>
+
+using mmada::Fit;
+using mmada::Image;
+
+namespace {
+
+Image filled(int64_t width, int64_t height, int64_t channels, uint8_t value) {
+  return {width, height, channels,
+          std::vector<uint8_t>(static_cast<size_t>(width * height * channels), value)};
+}
+
+}  // namespace
+
+TEST_CASE("pictures of the target's size become tensors in [-1, 1] and the same pictures again") {
+  Image image = filled(4, 2, 3, 0);
+  for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<uint8_t>(i * 11);
+  const at::Tensor tensor = mmada::image_to_tensor(image, 2, 4);
+  CHECK(tensor.sizes() == at::IntArrayRef({3, 2, 4}));
+  CHECK(tensor[2][1][3].item<float>() == Approx(23 * 11 / 127.5 - 1));
+  // truncation may lose one step where (x / 255 - 0.5) / 0.5 rounded down
+  const Image again = mmada::tensor_to_image(tensor);
+  for (size_t i = 0; i < image.pixels.size(); ++i) CHECK(image.pixels[i] - again.pixels[i] <= 1);
+}
+
+TEST_CASE("tensors outside [-1, 1] are clamped and values between two bytes are truncated") {
+  const at::Tensor tensor = at::tensor({-3.0f, 3.0f, 0.0f}).view({3, 1, 1});
+  CHECK(mmada::tensor_to_image(tensor).pixels == std::vector<uint8_t>{0, 255, 127});
+  CHECK_THROWS_AS(mmada::tensor_to_image(at::zeros({1, 2, 2})), mmada::Error);
+}
+
+TEST_CASE("grey pictures become three equal channels") {
+  const at::Tensor tensor = mmada::image_to_tensor(filled(8, 8, 1, 51), 4, 4);
+  CHECK(tensor.allclose(at::full({3, 4, 4}, 51 / 127.5 - 1)));
+}
+
+TEST_CASE("a mask's light half becomes the token grid's half") {
+  Image mask = filled(64, 64, 1, 0);
+  for (int64_t y = 0; y < 64; ++y) std::fill(mask.row(y) + 32, mask.row(y) + 64, 255);
+  const at::Tensor tokens = mmada::mask_to_tokens(mask, 32, 32, 8);
+  CHECK(tokens.scalar_type() == at::kBool);
+  CHECK(tokens.equal(at::tensor({0, 0, 1, 1}, at::kLong).gt(0).expand({4, 4})));
+}
+
+TEST_CASE("what padding adds to a mask is not redrawn") {
+  const at::Tensor tokens = mmada::mask_to_tokens(filled(64, 32, 1, 255), 32, 32, 8, Fit::kPad);
+  CHECK(tokens.equal(at::tensor({0, 1, 1, 0}, at::kLong).gt(0).unsqueeze(1).expand({4, 4})));
+}
+
+TEST_CASE("impossible sizes and fits are refused") {
+  CHECK_THROWS_AS(mmada::fit_image(filled(0, 0, 3, 0), 8, 8), mmada::Error);
+  CHECK_THROWS_AS(mmada::mask_to_tokens(filled(8, 8, 1, 0), 12, 8, 8), mmada::Error);
+  CHECK_THROWS_AS(mmada::mask_to_tokens(filled(8, 8, 3, 0), 8, 8, 8), mmada::Error);
+  CHECK_THROWS_AS(mmada::fit_from_name("crop"), mmada::UsageError);
+}
