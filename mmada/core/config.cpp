@@ -5,11 +5,16 @@
 #include <optional>
 
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 
 namespace mmada {
 namespace {
 
 constexpr int kMaxReferenceDepth = 32;  // deeper chains are cycles or mistakes
+// references to references can double a file at every step: 32 steps would never end
+constexpr uint64_t kMaxResolvedValues = 1u << 20;
+constexpr size_t kMaxResolvedText = 16u << 20;
+constexpr size_t kMaxPathParts = 64;
 
 std::vector<std::string> split_path(const std::string& path) {
   std::vector<std::string> parts(1);
@@ -58,6 +63,8 @@ class Resolver {
   Json resolve(const Json& node, int depth) const {
     MMADA_CHECK(depth <= kMaxReferenceDepth, source_, ": references nested deeper than ", kMaxReferenceDepth,
                 " levels (do they refer to each other?)");
+    MMADA_CHECK(++values_ <= kMaxResolvedValues, source_, ": references make more than ", kMaxResolvedValues,
+                " values of the file");
     if (node.is_string()) return resolve_string(node.get<std::string>(), depth);
     if (!node.is_structured()) return node;
     Json resolved = node;
@@ -72,16 +79,18 @@ class Resolver {
     for (size_t begin = text.find("${"); begin != std::string::npos; begin = text.find("${", end)) {
       result += text.substr(end, begin - end);
       const size_t close = text.find('}', begin);
-      MMADA_CHECK(close != std::string::npos, source_, ": found \"", text, "\", expected } to close ${");
+      MMADA_CHECK(close != std::string::npos, source_, ": found ", quote(text), ", expected } to close ${");
       const std::string path = text.substr(begin + 2, close - begin - 2);
       const Json* target = value_at(root_, path);
-      MMADA_CHECK(target != nullptr, source_, ": \"", text, "\" refers to `", path,
+      MMADA_CHECK(target != nullptr, source_, ": ", quote(text), " refers to `", printable(path),
                   "`, which the file does not hold");
       const Json value = resolve(*target, depth + 1);
       if (begin == 0 && close + 1 == text.size()) return value;
-      MMADA_CHECK(!value.is_structured(), source_, ": \"", text, "\" inserts `", path,
+      MMADA_CHECK(!value.is_structured(), source_, ": ", quote(text), " inserts `", printable(path),
                   "`, found a list or object, expected a string, number or boolean");
       result += value.is_string() ? value.get<std::string>() : value.dump();
+      MMADA_CHECK(result.size() <= kMaxResolvedText, source_, ": references make a string of more than ",
+                  kMaxResolvedText, " bytes");
       end = close + 1;
     }
     return result + text.substr(end);
@@ -89,6 +98,7 @@ class Resolver {
 
   const Json& root_;
   const std::string& source_;
+  mutable uint64_t values_ = 0;
 };
 
 Json parse_override_value(const std::string& text) {
@@ -107,6 +117,9 @@ void apply_override(Json& config, const std::string& assignment) {
     throw UsageError(
         cat("override: found \"", assignment, "\", expected FIELD=VALUE such as training.seed=7"));
   const std::vector<std::string> parts = split_path(assignment.substr(0, equals));
+  if (parts.size() > kMaxPathParts)
+    throw UsageError(
+        cat("override: found a field ", parts.size(), " levels deep, expected at most ", kMaxPathParts));
   Json* node = &config;
   for (const std::string& part : parts) {
     if (part.empty()) throw UsageError(cat("override \"", assignment, "\": found an empty field name"));

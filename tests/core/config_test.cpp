@@ -55,6 +55,22 @@ TEST_CASE("references that lead nowhere, in circles or are left open are errors"
   CHECK_THROWS_WITH(resolve(R"({"a": "x${b}", "b": [1]})"), Catch::Contains("list or object"));
 }
 
+TEST_CASE("references that double a file at every step are refused, lists and texts alike") {
+  Json lists = {{"a0", 1}}, texts = {{"a0", std::string(100, 'x')}};
+  for (int i = 1; i < 31; ++i) {
+    const std::string last = mmada::cat("${a", i - 1, "}");
+    lists[mmada::cat("a", i)] = {last, last};
+    texts[mmada::cat("a", i)] = last + last;
+  }
+  CHECK_THROWS_WITH(resolve_references(lists, "f"),
+                    Catch::Contains("f: references make more than 1048576 values"));
+  CHECK_THROWS_WITH(resolve_references(texts, "f"), Catch::Contains("f: references make"));
+  Json config = Json::object();
+  std::string path = "a";
+  for (int i = 0; i < 64; ++i) path += ".a";
+  CHECK_THROWS_AS(apply_override(config, path + "=1"), mmada::UsageError);
+}
+
 TEST_CASE("a configuration file may hold comments, and overrides reach what refers to them") {
   std::filesystem::create_directories(MMADA_TEST_TMP);
   const std::string path = MMADA_TEST_TMP "/config.json";

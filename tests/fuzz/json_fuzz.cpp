@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The strict JSON parser and the field reader that every configuration passes through.
+#include "mmada/core/config.h"
 #include "mmada/core/json.h"
 #include "mmada/core/quote.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -71,6 +72,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     promise(text.size() <= 4096 && text.find('\0') == std::string_view::npos, "limits and NULs are seen");
     promise(depth_of(json) <= kMaxDepth, "the depth is bounded");
     promise(parse_json(json.dump(), "again") == json, "what was parsed parses again to the same");
+    attempt([&] { resolve_references(json, "f"); });
+    attempt([&] {
+      Json changed = json;
+      apply_override(changed, std::string(text.substr(0, 200)));
+    });
     read_fields(json);
   });
   return 0;
