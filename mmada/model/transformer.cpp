@@ -7,6 +7,7 @@
 
 #include "mmada/core/check.h"
 #include "mmada/model/query_plan.h"
+#include "mmada/ops/linear.h"
 #include "mmada/ops/rms_norm.h"
 #include "mmada/ops/rope.h"
 #include "mmada/ops/swiglu.h"
@@ -30,16 +31,16 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
 
 at::Tensor feed_forward(const Transformer::Block& block, const at::Tensor& x, double eps) {
   const at::Tensor y = rms_norm(x, block.ff_norm, eps);
-  return x + at::linear(swiglu(at::linear(y, block.ff_proj), at::linear(y, block.up_proj)), block.ff_out);
+  return x + project(swiglu(project(y, block.ff_proj), project(y, block.up_proj)), block.ff_out);
 }
 
 at::Tensor full_block(const Transformer::Block& block, const at::Tensor& x_BTD,
                       const TransformerConfig& config, const RopeTable& table, const Visibility& visibility) {
   const at::Tensor h = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
-  const at::Tensor q = rope(split_heads(at::linear(h, block.q_proj), config.n_heads), table);
-  const at::Tensor k = rope(split_heads(at::linear(h, block.k_proj), config.n_kv_heads), table);
-  const at::Tensor v = split_heads(at::linear(h, block.v_proj), config.n_kv_heads);
-  const at::Tensor x = x_BTD + at::linear(attention(q, k, v, visibility), block.attn_out);
+  const at::Tensor q = rope(split_heads(project(h, block.q_proj), config.n_heads), table);
+  const at::Tensor k = rope(split_heads(project(h, block.k_proj), config.n_kv_heads), table);
+  const at::Tensor v = split_heads(project(h, block.v_proj), config.n_kv_heads);
+  const at::Tensor x = x_BTD + project(attention(q, k, v, visibility), block.attn_out);
   return feed_forward(block, x, config.rms_norm_eps);
 }
 
@@ -48,15 +49,14 @@ at::Tensor partial_block(const Transformer::Block& block, const at::Tensor& x_BT
                          const TransformerConfig& config, const RopeTable& table,
                          const Visibility& visibility, const QueryPlan& plan) {
   const at::Tensor h_BTD = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
-  const at::Tensor k = rope(split_heads(at::linear(h_BTD, block.k_proj), config.n_kv_heads), table);
-  const at::Tensor v = split_heads(at::linear(h_BTD, block.v_proj), config.n_kv_heads);
+  const at::Tensor k = rope(split_heads(project(h_BTD, block.k_proj), config.n_kv_heads), table);
+  const at::Tensor v = split_heads(project(h_BTD, block.v_proj), config.n_kv_heads);
   const at::Tensor h_ND = h_BTD.flatten(0, 1).index_select(0, plan.flat_N);
   const RopeTable chosen{table.cos.index_select(0, plan.token_N), table.sin.index_select(0, plan.token_N)};
-  const at::Tensor q_NHD = rope(split_heads(at::linear(h_ND, block.q_proj), config.n_heads), chosen);
+  const at::Tensor q_NHD = rope(split_heads(project(h_ND, block.q_proj), config.n_heads), chosen);
   const at::Tensor mixed_BPD = attention(plan.to_rows(q_NHD), k, v, visibility, plan.token_BP);
   const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
-  return feed_forward(block, x_ND + at::linear(plan.from_rows(mixed_BPD), block.attn_out),
-                      config.rms_norm_eps);
+  return feed_forward(block, x_ND + project(plan.from_rows(mixed_BPD), block.attn_out), config.rms_norm_eps);
 }
 
 }  // namespace
@@ -110,7 +110,7 @@ at::Tensor Transformer::head(Window window) const {
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden_ND, Window window) const {
-  return at::linear(hidden_ND, head(window));
+  return project(hidden_ND, head(window));
 }
 
 std::vector<NamedParameter> Transformer::parameters() const {

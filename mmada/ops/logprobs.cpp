@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "mmada/core/check.h"
+#include "mmada/ops/linear.h"
 
 namespace mmada {
 namespace {
@@ -47,7 +48,7 @@ at::Tensor part(const at::Tensor& tensor, Piece piece) { return tensor.narrow(0,
 at::Tensor chunk_logits(const at::Tensor& hidden_RD, const at::Tensor& head_CD) {
   if (hidden_RD.is_cuda() && hidden_RD.scalar_type() != at::kFloat)
     return at::mm(hidden_RD, head_CD.t(), at::kFloat);
-  return at::mm(hidden_RD.to(at::kFloat), head_CD.to(at::kFloat).t());
+  return product_transposed(hidden_RD.to(at::kFloat), head_CD.to(at::kFloat));
 }
 
 // Column of each target inside a chunk of ids (0 where it lies elsewhere), and 1 where it lies inside, both
@@ -130,8 +131,8 @@ struct ChunkedLogprobs : torch::autograd::Function<ChunkedLogprobs> {
         const at::Tensor dlogits_RC =
             logits_gradient(chunk_logits(hidden_RD, head_CD), part(logsumexp_N, rows), part(grads[0], rows),
                             part(grads[1], rows), Hits(part(targets_N, rows), ids));
-        part(dhidden_ND, rows).addmm_(dlogits_RC, head_CD.to(at::kFloat));
-        dhead_CD.addmm_(dlogits_RC.t(), hidden_RD.to(at::kFloat));
+        part(dhidden_ND, rows).add_(product_transposed(dlogits_RC, head_CD.to(at::kFloat).t()));
+        dhead_CD.add_(product_transposed(hidden_RD.to(at::kFloat).t(), dlogits_RC.t()).t());
       }
       part(dhead_WD, ids).copy_(dhead_CD);
     }
