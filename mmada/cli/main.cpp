@@ -23,6 +23,7 @@ int run(int argc, char** argv) {
   add_data(app);
   add_detokenize(app);
   add_info(app);
+  add_logits(app);
   add_tokenize(app);
   try {
     app.parse(argc, argv);

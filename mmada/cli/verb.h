@@ -14,6 +14,7 @@ namespace mmada::cli {
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
 void add_info(CLI::App& app);
+void add_logits(CLI::App& app);
 void add_tokenize(CLI::App& app);
 
 /// The media of tokenize and detokenize, each a subcommand of those verbs.

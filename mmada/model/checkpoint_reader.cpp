@@ -14,7 +14,7 @@
 namespace mmada {
 namespace {
 
-constexpr int64_t kPieceBytes = int64_t{8} << 20;  // read at once where values are converted on their way
+constexpr int64_t kPieceBytes = int64_t{1} << 20;  // read at once where values are converted on their way
 
 std::string shape_text(const std::vector<int64_t>& shape) { return cat("[", at::IntArrayRef(shape), "]"); }
 

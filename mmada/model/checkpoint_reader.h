@@ -31,7 +31,7 @@ class CheckpointReader {
   /// nullptr when no file holds it.
   const TensorEntry* find(const std::string& name) const;
   /// Fills contiguous tensors of the stored shapes, file by file in the order of their bytes: straight into
-  /// memory where type and device agree, else in pieces of a few MiB.
+  /// memory where type and device agree, else in pieces of a MiB.
   void read(const std::vector<std::pair<std::string, at::Tensor>>& destinations) const;
 
  private:

@@ -8,6 +8,7 @@
 
 #include "mmada/model/checkpoint.h"
 #include "mmada/model/tensor_file.h"
+#include "tests/support/tensors.h"
 
 namespace mmada {
 namespace {
@@ -47,10 +48,6 @@ at::Tensor random_ids(int64_t rows, int64_t tokens, int64_t vocabulary) {
   for (int64_t i = 0; i < ids.numel(); ++i)
     ids.mutable_data_ptr<int64_t>()[i] = (i * 7919 + i * i * 31) % vocabulary;
   return ids;
-}
-
-double max_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
 at::Tensor full_logits(const Transformer& model, const RowBatch& rows) {
