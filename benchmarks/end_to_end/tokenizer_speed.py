@@ -97,10 +97,10 @@ def main():
                 print(rows[-1], file=sys.stderr)
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
-    json.dump({"what": "BpeTokenizer against tokenizers, one thread; ratio > 1: ours is faster",
+    json.dump({"what": "BpeTokenizer against tokenizers, one thread, CPU seconds; ratio > 1: ours is faster",
                "date": time.strftime("%Y-%m-%d"), "commit": commit, "machine": f"{os.cpu_count()} cores {cpu}",
                "command": "python benchmarks/end_to_end/tokenizer_speed.py build/cpu/bin/bench_tokenizer_speed",
-               "tokenizers": tokenizers.__version__, "rounds": ROUNDS, "rows": rows}, sys.stdout, indent=1)
+               "tokenizers": tokenizers.__version__, "rounds": ROUNDS, "load_average": round(os.getloadavg()[0]), "rows": rows}, sys.stdout, indent=1)
     print()
 
 
