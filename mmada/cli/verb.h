@@ -9,8 +9,9 @@
 
 namespace mmada::cli {
 
-/// Every subcommand is one file that defines one add_* function: it declares its flags on a subcommand of `app` and
-/// gives the subcommand a callback which does the work. Errors are exceptions; main() turns them into exit statuses.
+/// Every subcommand is one file that defines one add_* function: it declares its flags on a subcommand of
+/// `app` and gives the subcommand a callback which does the work. Errors are exceptions; main() turns them
+/// into exit statuses.
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
 void add_info(CLI::App& app);
