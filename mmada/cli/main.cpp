@@ -20,6 +20,13 @@ int run(int argc, char** argv) {
   app.name("mmada");
   app.set_version_flag("-V,--version", "mmada " MMADA_VERSION);
   app.require_subcommand(1);
+  add_text(app);
+  add_chat(app);
+  add_mmu(app);
+  add_t2i(app);
+  add_inpaint(app);
+  add_extrapolate(app);
+  add_infill(app);
   add_data(app);
   add_detokenize(app);
   add_info(app);

@@ -12,10 +12,17 @@ namespace mmada::cli {
 /// Every subcommand is one file that defines one add_* function: it declares its flags on a subcommand of
 /// `app` and gives the subcommand a callback which does the work. Errors are exceptions; main() turns them
 /// into exit statuses.
+void add_chat(CLI::App& app);
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
+void add_extrapolate(CLI::App& app);
+void add_infill(CLI::App& app);
 void add_info(CLI::App& app);
+void add_inpaint(CLI::App& app);
 void add_logits(CLI::App& app);
+void add_mmu(CLI::App& app);
+void add_t2i(CLI::App& app);
+void add_text(CLI::App& app);
 void add_tokenize(CLI::App& app);
 
 /// The media of tokenize and detokenize, each a subcommand of those verbs.

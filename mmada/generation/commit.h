@@ -15,14 +15,14 @@ namespace mmada {
 /// What a commit rule sees of one row's step: the candidates (masked positions, ascending) with their
 /// proposals.
 struct CommitContext {
-  std::span<const int64_t> positions;
-  std::span<const int64_t> ids;
-  std::span<const double> confidence;
+  std::span<const int64_t> positions = {};
+  std::span<const int64_t> ids = {};
+  std::span<const double> confidence = {};
   int64_t step = 0;              ///< of the region, from 0
   int64_t steps = 1;             ///< of the region
   int64_t slots = 0;             ///< positions of the region, known ones included
   int64_t unknown_at_start = 0;  ///< of them MASK when the region was opened
-  NoiseSource noise;
+  NoiseSource noise = {};
 };
 
 /// Decides which proposals become tokens; the others stay MASK and are proposed anew at the next step.
@@ -51,7 +51,7 @@ class ThresholdRule : public CommitRule {
 };
 
 struct MaskGitOptions {
-  Schedule schedule;
+  Schedule schedule = Schedule("cosine");
   double temperature = 1.0;              ///< T0 of the remask noise: log p + T * Gumbel
   bool compounding_temperature = false;  ///< the five below: see Compat
   bool schedule_counts_all_slots = false;

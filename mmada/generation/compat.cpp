@@ -18,7 +18,7 @@ Compat Compat::reference() {
           .ties_survive_cut = true,
           .uncond_prefix_length = 0,
           .stepwise_mask_grows = true,
-          .turn_terminator = "<eot_id>"};
+          .turn_terminator = TurnTerminator::kLiteral};
 }
 
 Compat Compat::from_name(std::string_view name) {
@@ -28,7 +28,8 @@ Compat Compat::from_name(std::string_view name) {
 }
 
 std::string caption_prompt(const std::string& question, const Compat& compat) {
-  return "<|start_header_id|>user<|end_header_id|>\n" + question + compat.turn_terminator +
+  return "<|start_header_id|>user<|end_header_id|>\n" + question +
+         std::string(terminator_text(compat.turn_terminator)) +
          "<|start_header_id|>assistant<|end_header_id|>\n";
 }
 

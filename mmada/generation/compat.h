@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "mmada/model/transformer.h"
+#include "mmada/text/chat.h"
 
 namespace mmada {
 
@@ -46,7 +47,7 @@ struct Compat {
   /// step 2.
   bool stepwise_mask_grows = false;
   /// Ends a turn in caption, CoT and in-training validation strings (plain text in the published data).
-  std::string turn_terminator = "<|eot_id|>";
+  TurnTerminator turn_terminator = TurnTerminator::kToken;
 
   static Compat fixed() { return {}; }
   static Compat reference();

@@ -75,7 +75,7 @@ std::vector<ExtrapolationMove> parse_extrapolation(const std::string& directions
                          " captions, expected one caption or one per direction"));
   std::vector<ExtrapolationMove> moves;
   for (size_t i = 0; i < names.size(); ++i)
-    moves.push_back({direction_from_name(names[i]), texts[texts.size() == 1 ? 0 : i]});
+    moves.push_back({direction_from_name(names[i]), texts[texts.size() == 1 ? 0 : i], {}});
   return moves;
 }
 

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "mmada/core/types.h"
+
 namespace mmada {
 
 /// Image codes in a grid, row-major; -1 is a code still to be generated.
@@ -25,6 +27,7 @@ Direction direction_from_name(std::string_view name);  ///< "left", "right", "up
 struct ExtrapolationMove {
   Direction direction = Direction::kRight;
   std::string caption;
+  TokenIds caption_ids = {};  ///< when not empty, taken in place of the caption
 };
 /// Pairs of "right *** left" and "a beach *** a pier"; one caption serves every direction.
 std::vector<ExtrapolationMove> parse_extrapolation(const std::string& directions,

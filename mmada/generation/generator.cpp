@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kPublishedTextBudget = 512;  // M of the published 512-px checkpoints
 
 std::string question_text(const std::string& question, bool think) {
-  return think ? kThinkInstruction + question : question;
+  return think ? think_question(question) : question;
 }
 
 /// A canvas with what reading its row back needs.
@@ -142,8 +142,7 @@ Picture Generator::image(const std::string& caption, const ImageOptions& options
   return run(ImageRequest{encode_text(caption), {}, options});
 }
 
-Picture Generator::inpaint(const Image& picture, const Image& mask, const std::string& caption,
-                           const ImageOptions& options) const {
+CodeGrid Generator::holes(const Image& picture, const Image& mask, const ImageOptions& options) const {
   CodeGrid grid = encode(picture, options);
   const int64_t factor = image_tokenizer().config().factor();
   const at::Tensor redraw =
@@ -153,7 +152,12 @@ Picture Generator::inpaint(const Image& picture, const Image& mask, const std::s
   const bool* flags = redraw.const_data_ptr<bool>();
   for (size_t i = 0; i < grid.codes.size(); ++i)
     if (flags[i]) grid.codes[i] = -1;
-  return run(ImageRequest{encode_text(caption), std::move(grid), options});
+  return grid;
+}
+
+Picture Generator::inpaint(const Image& picture, const Image& mask, const std::string& caption,
+                           const ImageOptions& options) const {
+  return run(ImageRequest{encode_text(caption), holes(picture, mask, options), options});
 }
 
 Picture Generator::extrapolate(const Image& picture, const std::vector<ExtrapolationMove>& moves,
@@ -182,7 +186,7 @@ Picture Generator::extrapolate(CodeGrid picture, const std::vector<Extrapolation
   return picture_of(picture, std::move(last.ids), nfe);
 }
 
-std::vector<Answer> Generator::batch(const std::vector<Request>& requests) const {
+std::vector<Generated> Generator::batch(const std::vector<Request>& requests) const {
   Denoiser denoiser(model_.transformer, model_.layout, observers_);
   std::vector<Laid> rows;
   for (const Request& request : requests) {
@@ -191,7 +195,7 @@ std::vector<Answer> Generator::batch(const std::vector<Request>& requests) const
   }
   while (denoiser.step()) {
   }
-  std::vector<Answer> answers(requests.size());
+  std::vector<Generated> answers(requests.size());
   for (FinishedRow& finished : denoiser.take_finished()) {
     Laid& laid = rows[finished.row];
     if (laid.is_image) {

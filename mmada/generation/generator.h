@@ -34,20 +34,20 @@ struct Picture : Image {
 /// One row of a batch. Prompts and captions are ids: of the whole prompt row for text, of the caption without
 /// bos and eos for images.
 struct TextRequest {
-  TokenIds prompt;
-  TextOptions options;
+  TokenIds prompt = {};
+  TextOptions options = {};
 };
 struct InfillRequest {
-  TokenIds ids;  ///< MASK ids are the holes
-  TextOptions options;
+  TokenIds ids = {};  ///< MASK ids are the holes
+  TextOptions options = {};
 };
 struct ImageRequest {
-  TokenIds caption;
-  CodeGrid codes;  ///< -1: to be generated; empty: all of the options' grid
-  ImageOptions options;
+  TokenIds caption = {};
+  CodeGrid codes = {};  ///< -1: to be generated; empty: all of the options' grid
+  ImageOptions options = {};
 };
 using Request = std::variant<TextRequest, InfillRequest, ImageRequest>;
-using Answer = std::variant<TextAnswer, Picture>;
+using Generated = std::variant<TextAnswer, Picture>;
 
 /// Text, pictures and answers about pictures from one model: every call lays a row out, denoises it and reads
 /// it back.
@@ -84,7 +84,7 @@ class Generator {
                       const ImageOptions& options = {}, int64_t offset = 0) const;
 
   /// Requests of any tasks in one denoising run; text requests stop together under Compat's all-rows stop.
-  std::vector<Answer> batch(const std::vector<Request>& requests) const;
+  std::vector<Generated> batch(const std::vector<Request>& requests) const;
   TextAnswer run(TextRequest request) const;
   TextAnswer run(InfillRequest request) const;
   Picture run(ImageRequest request) const;
@@ -92,6 +92,8 @@ class Generator {
   /// Grid and caption budget that these options mean for this model.
   CodeGrid blank_grid(const ImageOptions& options) const;
   int64_t text_budget(const ImageOptions& options) const;
+  /// Codes of a picture, -1 where the mask is white: what inpaint() fills.
+  CodeGrid holes(const Image& picture, const Image& mask, const ImageOptions& options = {}) const;
   /// Codes of a picture resized to the options' grid.
   CodeGrid encode(const Image& picture, const ImageOptions& options = {}) const;
   Image decode(const CodeGrid& grid) const;

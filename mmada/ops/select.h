@@ -33,11 +33,11 @@ enum class Confidence {
 };
 
 struct SelectParams {
-  Window window;                       ///< vocabulary ids of the logits' columns
-  std::span<const int64_t> positions;  ///< place of each logits row in its token row; keys the noise
-  std::span<const int64_t> banned;     ///< vocabulary ids that count as logit -inf
-  std::span<const int64_t>
-      never_confident;  ///< chosen ids with confidence -inf; they are left out of the softmax too
+  Window window = {};                       ///< vocabulary ids of the logits' columns
+  std::span<const int64_t> positions = {};  ///< place of each logits row in its token row; keys the noise
+  std::span<const int64_t> banned = {};     ///< vocabulary ids that count as logit -inf
+  /// Chosen ids with confidence -inf; they are left out of the softmax too.
+  std::span<const int64_t> never_confident = {};
   Confidence confidence = Confidence::kProbability;
   double temperature =
       0.0;  ///< of the choice: argmax over logits + temperature * Gumbel; 0: argmax, lowest id on ties
@@ -45,7 +45,7 @@ struct SelectParams {
   double top_p =
       1.0;  ///< < 1: choose in the smallest set whose probability at this temperature reaches top_p
   bool log_probabilities = false;  ///< the rows are log p already: confidence is exp(row[chosen]) as given
-  NoiseSource noise;
+  NoiseSource noise = {};
 };
 
 /// A proposal per logits row.

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "mmada/generation/generator.h"
+
+namespace mmada::cli {
+
+/// --model --image-tokenizer --device --dtype --threads: what every generating verb loads.
+struct ModelFlags {
+  std::string model;
+  std::string image_tokenizer;
+  std::string device = "cpu";
+  std::string dtype;
+  int threads = 0;
+};
+void add_model_flags(CLI::App& verb, ModelFlags* flags, bool image_tokenizer);
+Generator load_generator(const ModelFlags& flags);
+
+/// --seed --compat --attention-mode --greedy --sampler --json: what text and images share.
+struct SamplingFlags {
+  std::optional<int64_t> seed;
+  std::string compat = "fixed";
+  std::string attention_mode;
+  std::string sampler;
+  bool greedy = false;
+  bool json = false;
+};
+
+/// Flags given on the command line win over --sampler, which wins over the published method's defaults.
+struct TextFlags {
+  SamplingFlags sampling;
+  std::optional<int64_t> gen_length, block_length, steps, top_k;
+  std::optional<double> temperature, cfg_scale, threshold, top_p;
+  std::optional<std::string> remasking, confidence, grid, fit;
+  bool logits_eos_inf = false, confidence_eos_eot_inf = false, no_early_stop = false, think = false;
+};
+/// blocks: --gen-length and --block-length (not for holes); picture: --grid and --fit of a picture in
+/// question.
+void add_text_flags(CLI::App& verb, TextFlags* flags, bool blocks, bool picture);
+TextOptions text_options(const TextFlags& flags);
+
+struct ImageFlags {
+  SamplingFlags sampling;
+  std::optional<int64_t> steps, max_text_length;
+  std::optional<double> guidance_scale, temperature;
+  std::optional<std::string> schedule, grid, fit;
+  int64_t uncond_prefix_length = 0;
+  std::string init_codes, output, contact_sheet, observe;
+};
+void add_image_flags(CLI::App& verb, ImageFlags* flags);
+ImageOptions image_options(const ImageFlags& flags);
+
+/// Throws UsageError when the flags ask for no answer at all, or for pictures without an image tokenizer.
+void require_picture_output(const ModelFlags& model, const ImageFlags& flags);
+
+/// "1,2,3" -> ids.
+TokenIds parse_ids(const std::string& text, const std::string& flag);
+/// "16x16" -> rows, columns.
+std::pair<int64_t, int64_t> parse_grid(const std::string& text);
+/// A JSON list of codes (-1: to be generated) for a grid.
+CodeGrid read_codes(const std::string& path, CodeGrid blank);
+
+/// Prints the answer: its text (its ids where there is no tokenizer), or under json one object with ids,
+/// new_ids, text, nfe and seed.
+void print_answer(const Generator& generate, const TextAnswer& answer, bool json, uint64_t seed);
+/// Writes --output and prints: under json one object with codes, grid, ids, nfe and seed.
+void finish_picture(const Picture& picture, const ImageFlags& flags, const ImageOptions& options,
+                    const std::string& prompt);
+
+}  // namespace mmada::cli

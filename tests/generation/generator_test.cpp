@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/generation/generator.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "mmada/core/check.h"
+#include "tests/generation/tiny.h"
+
+namespace mmada {
+namespace {
+
+/// One token per character: enough to see which text went where.
+class CharacterTokenizer : public Tokenizer {
+ public:
+  TokenIds encode(std::string_view text) const override {
+    TokenIds ids;
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c) % 48);
+    return ids;
+  }
+  std::string decode(const TokenIds& ids, bool) const override {
+    std::string text;
+    for (const int64_t id : ids) text += static_cast<char>('A' + id % 26);
+    return text;
+  }
+  std::optional<int64_t> token_id(std::string_view) const override { return {}; }
+  std::string token(int64_t) const override { return ""; }
+  int64_t size() const override { return 64; }
+};
+
+Magvit2 small_images() {
+  Magvit2Config config;
+  config.channels = 8, config.bits = 5, config.norm_groups = 4;
+  config.encoder_mult = {1, 1, 2}, config.encoder_blocks = {1, 1, 1};
+  config.decoder_mult = {1, 1, 2}, config.decoder_blocks = {1, 1, 1};
+  Magvit2 images(config, at::TensorOptions().dtype(at::kFloat));
+  initialize(images, 3);
+  return images;
+}
+
+Generator generator(uint64_t seed = 1) {
+  Model model = tiny::random_model(seed);
+  model.tokenizer = std::make_shared<CharacterTokenizer>();
+  return Generator(model, small_images());
+}
+
+Image striped(int64_t width, int64_t height) {
+  Image image{
+      .width = width, .height = height, .channels = 3, .pixels = std::vector<uint8_t>(width * height * 3)};
+  for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<uint8_t>(i * 37 % 256);
+  return image;
+}
+
+TEST_CASE("a drawn picture has the grid's size in pixels and decodes its own codes") {
+  const Generator generate = generator();
+  const Picture picture = generate.image("red", {.steps = 4, .seed = 3});
+  CHECK(picture.grid.rows == 4);
+  CHECK(picture.width == 16);
+  CHECK(picture.height == 16);
+  CHECK(picture.pixels == generate.decode(picture.grid).pixels);
+  const Picture wide = generate.image("red", {.steps = 4, .rows = 2, .columns = 6});
+  CHECK(wide.width == 24);
+  CHECK(wide.height == 8);
+}
+
+TEST_CASE("inpainting keeps the codes under black and redraws those under white") {
+  const Generator generate = generator();
+  const Image picture = striped(16, 16);
+  Image mask{.width = 16, .height = 16, .channels = 1, .pixels = std::vector<uint8_t>(256, 0)};
+  for (int64_t y = 0; y < 16; ++y) std::fill(mask.row(y) + 8, mask.row(y) + 16, uint8_t{255});
+  const CodeGrid before = generate.encode(picture), holes = generate.holes(picture, mask);
+  const Picture after = generate.inpaint(picture, mask, "red", {.steps = 3});
+  int64_t redrawn = 0;
+  for (int64_t row = 0; row < 4; ++row)
+    for (int64_t column = 0; column < 4; ++column) {
+      if (column < 2)
+        CHECK(after.grid.at(row, column) == before.at(row, column));
+      else
+        CHECK(holes.at(row, column) == -1);
+      redrawn += holes.at(row, column) == -1;
+    }
+  CHECK(redrawn == 8);
+}
+
+TEST_CASE("extrapolation grows the picture move by move and leaves it as it was") {
+  const Generator generate = generator();
+  const CodeGrid start = generate.encode(striped(16, 16));
+  const auto moves = parse_extrapolation("right *** down", "red *** sea");
+  const Picture grown = generate.extrapolate(start, moves, {.steps = 3});
+  CHECK(grown.grid.rows == 6);
+  CHECK(grown.grid.columns == 6);
+  CHECK(grown.width == 24);
+  CHECK(grown.nfe == 6);
+  for (int64_t row = 0; row < 4; ++row)
+    for (int64_t column = 0; column < 4; ++column) CHECK(grown.grid.at(row, column) == start.at(row, column));
+}
+
+TEST_CASE("understanding puts the picture's codes and the question before the answer") {
+  const Generator generate = generator();
+  const Image picture = striped(16, 16);
+  const TextAnswer reply = generate.understand(
+      picture, "what?", {.gen_length = 8, .block_length = 8, .steps = 4, .early_stop = false});
+  const TokenLayout layout = tiny::layout();
+  REQUIRE(reply.ids.size() > 19);
+  CHECK(reply.ids[0] == layout.mmu);
+  CHECK(reply.ids[1] == layout.soi);
+  const CodeGrid codes = generate.encode(picture);
+  for (size_t i = 0; i < 16; ++i) CHECK(reply.ids[2 + i] == layout.image_token_offset + codes.codes[i]);
+  CHECK(reply.ids[18] == layout.eoi);
+  CHECK(reply.new_ids.size() == 8);
+}
+
+TEST_CASE("completing an answer about a picture fills its holes and keeps its given parts") {
+  const Generator generate = generator();
+  const TextAnswer reply = generate.complete(striped(16, 16), "what?", "it is [MASK:3] now", {.steps = 3});
+  const TokenIds given = CharacterTokenizer().encode(" now");
+  CHECK(reply.new_ids.size() == 3);
+  CHECK(reply.ids.back() == tiny::layout().eos);
+  CHECK(TokenIds(reply.ids.end() - 5, reply.ids.end() - 1) == given);
+  CHECK(std::count(reply.ids.begin(), reply.ids.end(), tiny::layout().mask) == 0);
+}
+
+TEST_CASE("thinking puts the instruction before the last question") {
+  const Generator generate = generator();
+  const TextOptions plain{.gen_length = 4, .block_length = 4, .steps = 1};
+  TextOptions think = plain;
+  think.think = true;
+  // the instruction alone is longer than this model's rows: the error shows that it is there
+  CHECK(generate.text("why?", plain).new_ids.size() == 4);
+  CHECK_THROWS_AS(generate.text(std::string(100, 'x'), think), Error);
+}
+
+TEST_CASE("an image tokenizer with another codebook is refused") {
+  Model model = tiny::random_model(1);
+  model.layout.codebook_size = 16;
+  CHECK_THROWS_WITH(Generator(model, small_images()), Catch::Contains("32") && Catch::Contains("16"));
+  CHECK_THROWS_WITH(Generator(tiny::random_model(1)).text("hello"), Catch::Contains("tokenizer"));
+  CHECK_THROWS_WITH(Generator(tiny::random_model(1)).decode({1, 1, {0}}),
+                    Catch::Contains("--image-tokenizer"));
+}
+
+}  // namespace
+}  // namespace mmada
