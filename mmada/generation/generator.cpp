@@ -176,10 +176,12 @@ Picture Generator::extrapolate(CodeGrid picture, const std::vector<Extrapolation
     const int64_t window = vertical ? blank.rows : blank.columns;
     ImageOptions move = options;
     move.stream = options.stream + static_cast<uint32_t>(i);  // no two moves share noise
+    const TokenIds caption =
+        moves[i].caption_ids.empty() ? encode_text(moves[i].caption) : moves[i].caption_ids;
+    // without the image tokenizer: only the joined picture is decoded
     last = Generator(model_)
                .observed(observers_)
-               .run(ImageRequest{encode_text(moves[i].caption),
-                                 extrapolation_canvas(picture, direction, window, offset), move});
+               .run(ImageRequest{caption, extrapolation_canvas(picture, direction, window, offset), move});
     picture = join_extrapolation(picture, last.grid, direction, window, offset);
     nfe += last.nfe;
   }
