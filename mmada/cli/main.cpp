@@ -32,6 +32,7 @@ int run(int argc, char** argv) {
   add_info(app);
   add_logits(app);
   add_tokenize(app);
+  add_train(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -49,6 +50,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return mmada::cli::run(argc, argv);
+  } catch (const mmada::cli::ExitStatus& status) {
+    return status.code;
   } catch (const mmada::UsageError& error) {
     std::fprintf(stderr, "mmada: %s\n", error.what());
     return 2;

@@ -24,10 +24,16 @@ void add_mmu(CLI::App& app);
 void add_t2i(CLI::App& app);
 void add_text(CLI::App& app);
 void add_tokenize(CLI::App& app);
+void add_train(CLI::App& app);
 
 /// The media of tokenize and detokenize, each a subcommand of those verbs.
 void add_detokenize_text(CLI::App& media);
 void add_tokenize_text(CLI::App& media);
+
+/// Thrown by a verb that has said everything and ends with a status other than 0, 1 or 2.
+struct ExitStatus {
+  int code;
+};
 
 /// The answer goes to stdout: one JSON object under --json.
 void print_json(const Json& json);

@@ -24,8 +24,7 @@ void check_text(const TokenLayout& layout, const TokenIds& text, const char* whe
 }
 
 void check_image(const TokenLayout& layout, const TokenIds& image_ids, const char* where) {
-  MMADA_CHECK(layout.has_images(), where, ": the model has no image codes (no image_token_offset)");
-  const Window codes{layout.image_token_offset, layout.image_token_offset + layout.codebook_size};
+  const Window codes = layout.code_window();
   for (size_t i = 0; i < image_ids.size(); ++i)
     MMADA_CHECK(codes.contains(image_ids[i]) || image_ids[i] == layout.mask, where, ": image id ", i,
                 ": found ", image_ids[i], ", expected a code id from ", codes.begin, " to ", codes.end - 1,

@@ -70,8 +70,7 @@ Window flow_window(FlowKind kind, const TokenLayout& layout, const LossCompat& c
   if (kind != FlowKind::kT2i || !compat.t2i_code_window) return layout.full_window();
   MMADA_CHECK(!compat.t2i_boundary_targets,
               "loss: t2i_boundary_targets (soi and eoi are no codes) contradicts t2i_code_window");
-  MMADA_CHECK(layout.has_images(), "loss: the model has no image codes (no image_token_offset)");
-  return {layout.image_token_offset, layout.image_token_offset + layout.codebook_size};
+  return layout.code_window();
 }
 
 WeightedTargets join_targets(std::span<const RowTargets> rows, int64_t first_row, int64_t length,

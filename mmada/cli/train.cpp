@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/train.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mmada/cli/verb.h"
+#include "mmada/core/config.h"
+
+namespace mmada::cli {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string resume;
+  bool json = false;
+};
+
+volatile std::sig_atomic_t stop_signal = 0;  // the one thing a signal handler may write
+
+void on_stop(int signal) {
+  if (stop_signal != 0) ::_exit(128 + signal);  // asked twice: leave at once, the last checkpoint stays valid
+  stop_signal = signal;
+}
+
+void handle_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_stop;
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit shall be an error with a path, not a death
+}
+
+void run(const Options& options) {
+  std::vector<std::string> overrides = options.overrides;
+  if (!options.resume.empty()) overrides.push_back("experiment.resume_from_checkpoint=" + options.resume);
+  const Json config = load_config(options.config, overrides);
+  handle_signals();
+  TrainHooks hooks;
+  hooks.log = &std::cerr;
+  hooks.terminal = ::isatty(STDERR_FILENO) != 0;
+  hooks.stop = [] { return stop_signal != 0; };
+  try {
+    const TrainOutcome outcome = train(config, options.config, hooks);
+    if (options.json)
+      print_json({{"step", outcome.step}, {"checkpoint", outcome.checkpoint}, {"stopped", outcome.stopped}});
+    else if (!outcome.checkpoint.empty())
+      std::printf("%s\n", outcome.checkpoint.c_str());
+  } catch (const NonFiniteError& error) {
+    std::fprintf(stderr, "mmada: %s\n", error.what());
+    throw ExitStatus{65};
+  }
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto* verb = app.add_subcommand(
+      "train", "Train what a configuration file describes; SIGTERM and SIGINT save and end it");
+  const auto options = std::make_shared<Options>();
+  verb->add_option("--config", options->config, "Configuration (JSON with comments)")
+      ->required()
+      ->check(CLI::ExistingFile);
+  verb->add_option("overrides", options->overrides,
+                   "FIELD=VALUE, such as training.seed=7 or dataset.flows.0.rows=4");
+  verb->add_option("--resume", options->resume,
+                   "\"latest\", \"none\" or a checkpoint's path (default: as configured, latest)");
+  verb->add_flag("--json", options->json, "Print one JSON object: step, checkpoint, stopped");
+  verb->callback([options] { run(*options); });
+}
+
+}  // namespace mmada::cli

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/flow_rows.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "mmada/core/check.h"
+
+namespace mmada {
+namespace {
+
+int64_t row_length(const RowSettings& settings, const FlowConfig& flow) {
+  return flow.length > 0 ? flow.length : settings.text_budget + settings.image_tokens + 3;
+}
+
+/// The rows of one flow in one micro-batch, cut and ordered.
+struct Slice {
+  const FlowConfig* flow;
+  std::vector<const NoisedRow*> rows;
+  std::vector<RowTargets> targets;
+  int64_t cut = 0;  ///< tokens dropped on the left
+  int64_t length() const { return static_cast<int64_t>(rows.front()->ids.size()) - cut; }
+};
+
+Slice slice_of(const RowSettings& settings, const FlowBatch& batch, int64_t micro_batch,
+               int64_t micro_batches) {
+  const auto total = static_cast<int64_t>(batch.rows.size());
+  std::vector<int64_t> order(total * (micro_batch + 1) / micro_batches - total * micro_batch / micro_batches);
+  std::iota(order.begin(), order.end(), total * micro_batch / micro_batches);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return batch.rows[a].valid.begin < batch.rows[b].valid.begin;
+  });
+  Slice slice{.flow = batch.flow, .rows = {}, .targets = {}};
+  if (order.empty()) return slice;
+  // Rotary positions are relative, so a hidden prefix that all rows share can go.
+  if (settings.attention_mode == AttentionMode::kHard) slice.cut = batch.rows[order.front()].valid.begin;
+  for (const int64_t i : order) {
+    slice.rows.push_back(&batch.rows[i]);
+    slice.targets.push_back(batch.targets[i]);
+    for (int64_t& position : slice.targets.back().positions) position -= slice.cut;
+  }
+  return slice;
+}
+
+RowGroup join_slices(const RowSettings& settings, const std::vector<Slice>& slices, int64_t length) {
+  RowGroup group;
+  std::vector<int64_t> ids;
+  for (const Slice& slice : slices) {
+    const auto first_row = static_cast<int64_t>(group.rows.valid.size());
+    for (const NoisedRow* row : slice.rows) {
+      ids.insert(ids.end(), row->ids.begin() + slice.cut, row->ids.end());
+      group.rows.valid.push_back({row->valid.begin - slice.cut, row->valid.end - slice.cut});
+    }
+    const Window window = flow_window(slice.flow->kind, settings.layout, settings.compat);
+    group.targets.push_back(
+        join_targets(slice.targets, first_row, length, window, slice.flow->name, slice.flow->coefficient));
+  }
+  group.rows.ids_BT = at::tensor(ids, at::kLong).reshape({-1, length});
+  group.rows.mode = settings.attention_mode;
+  return group;
+}
+
+}  // namespace
+
+Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
+             bool drop_condition) {
+  const TokenLayout& layout = settings.layout;
+  const auto require_picture = [&] {
+    MMADA_CHECK(
+        static_cast<int64_t>(sample.image.size()) == settings.image_tokens && settings.image_tokens > 0,
+        "flow ", flow.name, ": found ", sample.image.size(), " image tokens in a sample, expected ",
+        settings.image_tokens);
+  };
+  switch (flow.kind) {
+    case FlowKind::kT2i:
+      require_picture();
+      return drop_condition ? t2i_uncond_row(layout, sample.image, settings.text_budget)
+                            : t2i_row(layout, sample.text, sample.image, settings.text_budget);
+    case FlowKind::kMmu:
+      require_picture();
+      return mmu_row(layout, sample.image, sample.text, settings.text_budget);
+    case FlowKind::kR2i:
+      require_picture();
+      return r2i_row(layout, sample.text, sample.image, settings.text_budget);
+    case FlowKind::kLm:
+      return lm_row(layout, sample.text, row_length(settings, flow));
+    case FlowKind::kLmChat:
+      break;
+  }
+  const int64_t length = row_length(settings, flow);
+  return flow.all_turns ? lm_chat_row_all_turns(layout, sample.text, settings.assistant, length)
+                        : lm_chat_row(layout, sample.text, length);
+}
+
+std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig& flow, int64_t step,
+                                  const std::vector<EncodedSample>& samples) {
+  const auto count = static_cast<int64_t>(samples.size());
+  const std::vector<double> times =
+      draw_times(settings.seed, flow.name, step, count, settings.stratified_times);
+  std::vector<NoisedRow> rows;
+  rows.reserve(samples.size());
+  for (int64_t i = 0; i < count; ++i) {
+    const bool drop =
+        flow.cond_dropout_prob > 0 &&
+        row_stream(settings.seed, "condition", flow.name, step, i).uniform() < flow.cond_dropout_prob;
+    const Row row = make_row(settings, flow, samples[i], drop);
+    Rng rng = row_stream(settings.seed, "mask", flow.name, step, i);
+    rows.push_back(flow.kind == FlowKind::kT2i
+                       ? noise_image_row(settings.layout, row, flow.image_noise, times[i], rng)
+                       : noise_text_row(settings.layout, row, flow.text_noise, times[i], rng));
+  }
+  return rows;
+}
+
+std::vector<RowGroup> make_groups(const RowSettings& settings, const std::vector<FlowBatch>& flows,
+                                  int64_t micro_batch, int64_t micro_batches) {
+  std::map<int64_t, std::vector<Slice>> by_length;
+  for (const FlowBatch& batch : flows) {
+    Slice slice = slice_of(settings, batch, micro_batch, micro_batches);
+    if (slice.rows.empty()) continue;
+    const int64_t length = slice.length();
+    by_length[length].push_back(std::move(slice));
+  }
+  std::vector<RowGroup> groups;
+  for (const auto& [length, slices] : by_length) groups.push_back(join_slices(settings, slices, length));
+  return groups;
+}
+
+}  // namespace mmada

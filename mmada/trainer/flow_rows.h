@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mmada/diffusion/losses.h"
+#include "mmada/trainer/flow_config.h"
+#include "mmada/trainer/sample_encoder.h"
+
+namespace mmada {
+
+/// What all rows of a run share.
+struct RowSettings {
+  TokenLayout layout;
+  int64_t text_budget = 0;   ///< M
+  int64_t image_tokens = 0;  ///< N
+  TokenIds assistant;        ///< ids of the word "assistant", for all_turns
+  AttentionMode attention_mode = AttentionMode::kHard;
+  LossCompat compat;
+  bool stratified_times = true;
+  uint64_t seed = 0;
+};
+
+/// Lays a sample out as the flow's row (SPEC 4).
+Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
+             bool drop_condition);
+/// The flow's rows of one optimizer step, noised: a pure function of (seed, step, samples).
+std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig& flow, int64_t step,
+                                  const std::vector<EncodedSample>& samples);
+
+/// One flow's rows with the weight of each target in the step's loss.
+struct FlowBatch {
+  const FlowConfig* flow = nullptr;
+  std::vector<NoisedRow> rows;
+  std::vector<RowTargets> targets;
+};
+/// Batches of rows [begin, end) of every flow given: rows of one length side by side, those of a valid span
+/// together. Left padding that all rows of a group share is cut off where attention cannot see it.
+std::vector<RowGroup> make_groups(const RowSettings& settings, const std::vector<FlowBatch>& flows,
+                                  int64_t micro_batch, int64_t micro_batches);
+
+}  // namespace mmada

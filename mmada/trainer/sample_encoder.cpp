@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/sample_encoder.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/Parallel.h>
+
+#include "mmada/core/check.h"
+#include "mmada/core/sha256.h"
+
+namespace mmada {
+namespace {
+
+std::string picture_key(const Image& image) {
+  Sha256 hash;
+  const int64_t sizes[] = {image.width, image.height, image.channels};
+  hash.update(sizes, sizeof sizes);
+  hash.update(image.pixels.data(), image.pixels.size());
+  const auto digest = hash.digest();
+  return {digest.begin(), digest.end()};
+}
+
+}  // namespace
+
+SampleEncoder::SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer,
+                             std::shared_ptr<const Magvit2> image_tokenizer, const TokenLayout& layout,
+                             const Options& options)
+    : tokenizer_(std::move(tokenizer)),
+      image_tokenizer_(std::move(image_tokenizer)),
+      layout_(layout),
+      options_(options) {
+  MMADA_CHECK(tokenizer_ != nullptr, "training: the model has no text tokenizer, expected one");
+  if (image_tokenizer_ == nullptr) return;
+  const int64_t codes = image_tokenizer_->config().codebook_size(),
+                factor = image_tokenizer_->config().factor();
+  MMADA_CHECK(codes == layout_.codebook_size, "training: the image tokenizer has ", codes,
+              " codes, the model's vocabulary expects ", layout_.codebook_size);
+  MMADA_CHECK(options_.resolution % factor == 0, "training: found resolution ", options_.resolution,
+              ", expected a multiple of ", factor);
+}
+
+int64_t SampleEncoder::image_tokens() const {
+  if (image_tokenizer_ == nullptr) return 0;
+  const int64_t side = options_.resolution / image_tokenizer_->config().factor();
+  return side * side;
+}
+
+TokenIds SampleEncoder::encode_picture(const Image& image) const {
+  const at::Tensor pixels = image_to_tensor(image, options_.resolution, options_.resolution, options_.fit);
+  const at::Tensor ids =
+      (image_tokenizer_->encode(pixels.unsqueeze(0)) + layout_.image_token_offset).contiguous();
+  return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
+}
+
+std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Image*>& images) {
+  std::vector<TokenIds> encoded(images.size());
+  std::vector<std::string> keys(images.size());
+  std::vector<size_t> fresh;
+  for (size_t i = 0; i < images.size(); ++i) {
+    keys[i] = picture_key(*images[i]);
+    const auto known = cache_.find(keys[i]);
+    if (known == cache_.end())
+      fresh.push_back(i);
+    else
+      encoded[i] = known->second;
+  }
+  at::parallel_for(0, static_cast<int64_t>(fresh.size()), 1, [&](int64_t begin, int64_t end) {
+    const at::NoGradGuard no_grad;
+    for (int64_t j = begin; j < end; ++j) encoded[fresh[j]] = encode_picture(*images[fresh[j]]);
+  });
+  for (const size_t i : fresh)
+    if (static_cast<int64_t>(cache_.size()) < options_.cached_pictures) cache_.emplace(keys[i], encoded[i]);
+  return encoded;
+}
+
+std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples) {
+  std::vector<EncodedSample> encoded(samples.size());
+  std::vector<const Image*> images;
+  std::vector<size_t> owners;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    encoded[i].text = tokenizer_->encode(samples[i].text);
+    if (samples[i].image.pixels.empty()) continue;
+    MMADA_CHECK(image_tokenizer_ != nullptr,
+                "training: found a sample with a picture, expected an image tokenizer");
+    images.push_back(&samples[i].image);
+    owners.push_back(i);
+  }
+  std::vector<TokenIds> pictures = encode_pictures(images);
+  for (size_t j = 0; j < owners.size(); ++j) encoded[owners[j]].image = std::move(pictures[j]);
+  return encoded;
+}
+
+}  // namespace mmada

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mmada/data/sample.h"
+#include "mmada/text/token_layout.h"
+#include "mmada/text/tokenizer.h"
+#include "mmada/vision/magvit2.h"
+#include "mmada/vision/transforms.h"
+
+namespace mmada {
+
+/// A sample as ids of the vocabulary.
+struct EncodedSample {
+  TokenIds text;
+  TokenIds image;  ///< empty without a picture
+};
+
+/// Turns samples into ids with frozen tokenizers.
+///
+/// Pictures are encoded one by one, spread over the threads, so that a picture's codes never depend on its
+/// neighbours in a batch (convolutions of another batch size round differently) and may be remembered:
+/// procedural data repeats itself.
+class SampleEncoder {
+ public:
+  struct Options {
+    int64_t resolution = 256;  ///< side of the square picture that is encoded
+    Fit fit = Fit::kClip;
+    int64_t cached_pictures = 1 << 16;
+  };
+  /// image_tokenizer may be null: samples with pictures are then errors.
+  SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
+                const TokenLayout& layout, const Options& options);
+
+  std::vector<EncodedSample> encode(const std::vector<Sample>& samples);
+  /// Tokens of a picture.
+  int64_t image_tokens() const;
+
+ private:
+  TokenIds encode_picture(const Image& image) const;
+  std::vector<TokenIds> encode_pictures(const std::vector<const Image*>& images);
+
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const Magvit2> image_tokenizer_;
+  TokenLayout layout_;
+  Options options_;
+  std::unordered_map<std::string, TokenIds> cache_;  ///< by SHA-256 of the pixels
+};
+
+}  // namespace mmada

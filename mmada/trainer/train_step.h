@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mmada/core/json.h"
+#include "mmada/model/transformer.h"
+#include "mmada/trainer/metrics.h"
+
+namespace mmada {
+
+/// What one optimizer step reported.
+struct StepReport {
+  double loss = 0.0;   ///< the total that was differentiated
+  MetricValues parts;  ///< its terms, without coefficients
+  int64_t rows = 0;    ///< rows or pictures of the step
+  int64_t tokens = 0;  ///< positions (of rows) or image tokens (of pictures) of the step
+};
+
+/// What a trainer trains: the parameters, how a step's gradients come about, and what is saved.
+class TrainStep {
+ public:
+  virtual ~TrainStep() = default;
+
+  /// Trained tensors; they require grad.
+  virtual std::vector<NamedParameter> parameters() const = 0;
+  /// Forward and backward of one whole optimizer step (every micro-batch): gradients add up in the
+  /// parameters. What it draws depends on the step's number and on the data's position alone.
+  virtual StepReport compute(int64_t step) = 0;
+  /// Everything beside parameters and optimizer that later steps depend on: data positions, running
+  /// estimates.
+  virtual Json state() const = 0;
+  virtual void restore(const Json& state) = 0;
+  /// Writes the model in its published layout into a new or existing directory.
+  virtual void save_model(const std::string& directory) const = 0;
+  /// Metrics measured now and then on the current weights; changes no state.
+  virtual MetricValues evaluate(int64_t step) = 0;
+};
+
+}  // namespace mmada

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/trainer.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/Parallel.h>
+#include <torch/headeronly/version.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <ostream>
+
+#include "mmada/core/progress.h"
+#include "mmada/core/version.h"
+#include "mmada/formats/atomic_file.h"
+#include "mmada/trainer/checkpoint.h"
+
+namespace mmada {
+namespace {
+
+constexpr int64_t kMaxSteps = int64_t{1} << 40;
+constexpr int64_t kFormatVersion = 1;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+std::string number_text(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+}  // namespace
+
+/// Sums metrics over the steps since the last line, so that a line holds means.
+class Trainer::Interval {
+ public:
+  void add(const MetricValues& values, int64_t tokens, int64_t rows) {
+    for (const auto& [name, value] : values) {
+      const auto same =
+          std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
+      if (same == sums_.end())
+        sums_.push_back({name, value, 1});
+      else
+        same->total += value, ++same->count;
+    }
+    tokens_ += tokens;
+    rows_ += rows;
+  }
+  /// Runs work whose time does not count towards the rates.
+  template <class Work>
+  void aside(Work&& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    begin_ += std::chrono::steady_clock::now() - begin;
+  }
+  double tokens_per_second() const { return static_cast<double>(tokens_) / seconds_since(begin_); }
+  /// The means and the rates; starts the next interval.
+  MetricValues take() {
+    MetricValues values;
+    for (const Sum& sum : sums_) values.emplace_back(sum.name, sum.total / static_cast<double>(sum.count));
+    const double seconds = seconds_since(begin_);
+    values.emplace_back("rows_per_second", static_cast<double>(rows_) / seconds);
+    values.emplace_back("tokens_per_second", static_cast<double>(tokens_) / seconds);
+    *this = Interval();
+    return values;
+  }
+
+ private:
+  struct Sum {
+    std::string name;
+    double total = 0.0;
+    int64_t count = 0;
+  };
+  std::vector<Sum> sums_;
+  int64_t tokens_ = 0, rows_ = 0;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
+  TrainerOptions options;
+  Fields experiment = config.object("experiment");
+  options.output_dir = experiment.string("output_dir");
+  options.save_every = experiment.integer("save_every", 0, kMaxSteps, 0);
+  options.log_every = experiment.integer("log_every", 1, kMaxSteps, options.log_every);
+  options.evaluate_every = experiment.integer("evaluate_every", 0, kMaxSteps, 0);
+  options.checkpoints_total_limit = experiment.integer("checkpoints_total_limit", 0, 1 << 20, 0);
+  options.resume_from_checkpoint =
+      experiment.string("resume_from_checkpoint", options.resume_from_checkpoint);
+  options.tensorboard = experiment.boolean("tensorboard", options.tensorboard);
+  if (options.checkpoints_total_limit == 1)
+    experiment.fail("checkpoints_total_limit", "1", "0 (all) or at least 2: one may turn out damaged");
+  experiment.finish();
+  Fields training = config.object("training");
+  options.max_train_steps = training.integer("max_train_steps", 1, kMaxSteps);
+  options.max_grad_norm = training.number("max_grad_norm", 0.0, 1e9, options.max_grad_norm);
+  options.gradient_accumulation_steps = training.integer("gradient_accumulation_steps", 1, 1 << 20, 1);
+  options.seed = static_cast<uint64_t>(training.integer("seed", 0, INT64_MAX, 10086));
+  training.finish();
+  options.optimizer = parse_adamw(config.object("optimizer"));
+  options.lr_scheduler = parse_lr_schedule(config.object("lr_scheduler"), options.max_train_steps);
+  options.config = resolved;
+  return options;
+}
+
+Trainer::Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks)
+    : step_(step),
+      options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      optimizer_(step_.parameters(), options_.optimizer) {}
+
+void Trainer::notice(const std::string& text) const {
+  if (hooks_.log != nullptr) *hooks_.log << text << std::endl;
+}
+
+void Trainer::restore(const std::string& path) {
+  const Json state = load_checkpoint(path, optimizer_.state());
+  Fields fields(state, path + "/state.json");
+  fields.integer("format_version", kFormatVersion, kFormatVersion);
+  fields.integer("step", 0, kMaxSteps);
+  optimizer_.set_steps(fields.integer("optimizer_steps", 0, kMaxSteps));
+  optimizer_.publish();
+  const int64_t threads = fields.integer("threads", 1, 1 << 20);
+  if (threads != at::get_num_threads())
+    notice(cat("note: the checkpoint was made with ", threads, " threads, this process has ",
+               at::get_num_threads(), ": results will differ in the last bits"));
+  const auto seed = static_cast<uint64_t>(fields.integer("seed", 0, INT64_MAX));
+  if (seed != options_.seed)
+    notice(cat("note: the checkpoint's seed is ", seed, ", this run's is ", options_.seed));
+  const Json& own = fields.raw("train_step");
+  if (!own.is_object()) fields.fail("train_step", "nothing", "the data positions");
+  step_.restore(own);
+  if (fields.raw("config") != options_.config)
+    notice("note: the configuration differs from the checkpoint's");
+  for (const char* informative : {"processes", "versions", "lr_scale"}) fields.ignore(informative);
+  fields.finish();
+}
+
+int64_t Trainer::resume() {
+  if (options_.resume_from_checkpoint == "none") return 0;
+  std::string path = options_.resume_from_checkpoint;
+  if (path == "latest") {
+    std::vector<std::string> refused;
+    const auto found = newest_checkpoint(options_.output_dir, &refused);
+    for (const std::string& reason : refused) notice("passing over " + reason);
+    MMADA_CHECK(found || refused.empty(), options_.output_dir,
+                ": none of its checkpoints verifies; start anew with resume_from_checkpoint=none");
+    if (!found) return 0;
+    path = found->path;
+  } else {
+    const auto problem = verify_checkpoint(path);
+    MMADA_CHECK(!problem, path, ": ", problem.value_or(""));
+  }
+  restore(path);
+  const int64_t step = read_json_file(path + "/state.json").at("step").get<int64_t>();
+  notice(cat("resuming from ", path, " at step ", step));
+  return step;
+}
+
+Json Trainer::state(int64_t step) const {
+  // Random streams are functions of the seed and the step, so that these two are the whole random state.
+  return {{"format_version", kFormatVersion},
+          {"step", step},
+          {"optimizer_steps", optimizer_.steps()},
+          {"seed", options_.seed},
+          {"lr_scale", options_.lr_scheduler.factor(step)},
+          {"threads", at::get_num_threads()},
+          {"processes", 1},
+          {"versions", {{"mmada", MMADA_VERSION}, {"libtorch", TORCH_VERSION}}},
+          {"train_step", step_.state()},
+          {"config", options_.config}};
+}
+
+std::string Trainer::save(int64_t step) {
+  const CheckpointContents contents{
+      .step = step,
+      .tensors = optimizer_.state(),
+      .state = state(step),
+      .save_model = [&](const std::string& directory) {
+        step_.save_model(directory + "/unwrapped_model");
+        if (optimizer_.has_ema())
+          optimizer_.with_ema([&] { step_.save_model(directory + "/unwrapped_model_ema"); });
+      }};
+  return save_checkpoint(options_.output_dir, contents, options_.checkpoints_total_limit);
+}
+
+void Trainer::clip(const StepReport& report, int64_t step, MetricValues* values) {
+  const double norm = optimizer_.grad_norm();
+  if (!std::isfinite(report.loss) || !std::isfinite(norm))
+    throw NonFiniteError(
+        cat("step ", step, ": found loss ", report.loss, " and gradient norm ", norm,
+            ", expected finite values: stopped before the optimizer's update, nothing was saved"));
+  values->emplace_back("grad_norm", norm);
+  if (options_.max_grad_norm > 0 && norm > options_.max_grad_norm)
+    optimizer_.scale_gradients(options_.max_grad_norm / (norm + 1e-6));
+}
+
+void Trainer::evaluate(int64_t step, Metrics* metrics) {
+  const MetricValues values = step_.evaluate(step);
+  if (values.empty()) return;
+  metrics->write(step, values);
+  std::string text = cat("step ", step, ":");
+  for (const auto& [name, value] : values) text += " " + name + number_text(" %.4f", value);
+  notice(text);
+}
+
+StepReport Trainer::one_step(int64_t step, Interval* interval) {
+  optimizer_.zero_grad();
+  const StepReport report = step_.compute(step);
+  MetricValues values = {{"loss", report.loss}};
+  values.insert(values.end(), report.parts.begin(), report.parts.end());
+  clip(report, step, &values);
+  const double factor = options_.lr_scheduler.factor(step);
+  values.emplace_back("learning_rate", options_.optimizer.learning_rate * factor);
+  optimizer_.step(factor);
+  interval->add(values, report.tokens, report.rows);
+  return report;
+}
+
+TrainOutcome Trainer::run() {
+  const int64_t first = resume();
+  TrainOutcome outcome{.step = first, .checkpoint = "", .stopped = false};
+  std::filesystem::create_directories(options_.output_dir);
+  write_file(options_.output_dir + "/config.json", options_.config.dump(2) + "\n");
+  Metrics metrics(options_.output_dir, first, options_.tensorboard);
+  Progress progress(hooks_.log, {.label = "train",
+                                 .total = options_.max_train_steps,
+                                 .start = first,
+                                 .terminal = hooks_.terminal,
+                                 .log_seconds = 30.0});
+  Interval interval;
+  int64_t saved = -1;
+  while (outcome.step < options_.max_train_steps) {
+    if ((outcome.stopped = hooks_.stop())) break;
+    const StepReport report = one_step(outcome.step++, &interval);
+    progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
+                                      number_text("%.0f tok/s", interval.tokens_per_second()));
+    if (outcome.step % options_.log_every == 0) metrics.write(outcome.step, interval.take());
+    if (options_.evaluate_every > 0 && outcome.step % options_.evaluate_every == 0) {
+      progress.finish();
+      interval.aside([&] { evaluate(outcome.step, &metrics); });
+    }
+    if (options_.save_every > 0 && outcome.step % options_.save_every == 0) {
+      interval.aside([&] { outcome.checkpoint = save(outcome.step); });
+      saved = outcome.step;
+    }
+  }
+  progress.finish();
+  if (saved != outcome.step && outcome.step > first) outcome.checkpoint = save(outcome.step);
+  if (outcome.stopped) notice(cat("stopped at step ", outcome.step));
+  return outcome;
+}
+
+}  // namespace mmada

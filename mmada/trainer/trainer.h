@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <string>
+
+#include "mmada/core/check.h"
+#include "mmada/core/json.h"
+#include "mmada/trainer/lr_schedule.h"
+#include "mmada/trainer/optimizer.h"
+#include "mmada/trainer/train_step.h"
+
+namespace mmada {
+
+/// A loss or gradient that is not finite: the weights were left as they were. Programs exit with status 65.
+class NonFiniteError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// How a run goes, whatever it trains.
+struct TrainerOptions {
+  std::string output_dir;
+  int64_t max_train_steps = 0;
+  int64_t save_every = 0;  ///< 0: only at the end
+  int64_t log_every = 10;
+  int64_t evaluate_every = 0;  ///< 0: never
+  int64_t checkpoints_total_limit = 0;
+  std::string resume_from_checkpoint = "latest";  ///< "latest", "none" or a checkpoint's path
+  bool tensorboard = true;
+  double max_grad_norm = 1.0;  ///< 0: no clipping
+  int64_t gradient_accumulation_steps =
+      1;  ///< micro-batches of an optimizer step; TrainStep::compute runs them all
+  AdamWOptions optimizer;
+  LrSchedule lr_scheduler;
+  uint64_t seed = 0;  ///< recorded with the run
+  Json config;        ///< the resolved configuration, written to the run's folder and into its checkpoints
+};
+TrainerOptions parse_trainer_options(Fields& config, const Json& resolved);
+
+/// What the surroundings give a run.
+struct TrainHooks {
+  std::ostream* log = nullptr;                        ///< notices and progress; null: silence
+  bool terminal = false;                              ///< log is a terminal
+  std::function<bool()> stop = [] { return false; };  ///< asked before each step: save and end
+};
+
+struct TrainOutcome {
+  int64_t step = 0;        ///< optimizer steps done in the whole run
+  std::string checkpoint;  ///< the last one saved; empty when none was
+  bool stopped = false;    ///< ended early because hooks.stop() said so
+};
+
+/// The one training loop: resume, then per step gradients, clipping, optimizer, metrics, and checkpoints.
+///
+/// A run interrupted at any step and resumed with the same thread count gives bit for bit the losses and
+/// weights of an uninterrupted one.
+class Trainer {
+ public:
+  Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks);
+  TrainOutcome run();
+
+ private:
+  class Interval;
+
+  int64_t resume();
+  void restore(const std::string& path);
+  Json state(int64_t step) const;
+  std::string save(int64_t step);
+  StepReport one_step(int64_t step, Interval* interval);
+  void clip(const StepReport& report, int64_t step, MetricValues* values);
+  void evaluate(int64_t step, Metrics* metrics);
+  void notice(const std::string& text) const;
+
+  TrainStep& step_;
+  TrainerOptions options_;
+  TrainHooks hooks_;
+  AdamW optimizer_;
+};
+
+}  // namespace mmada
