@@ -8,6 +8,7 @@
 #include "mmada/data/source.h"
 #include "mmada/trainer/build_model.h"
 #include "mmada/trainer/sft_step.h"
+#include "mmada/trainer/text_tokenizer.h"
 #include "mmada/trainer/tokenizer_step.h"
 
 namespace mmada {
@@ -114,7 +115,9 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
 
 TrainOutcome train(const Json& config, const std::string& source, const TrainHooks& hooks) {
   Fields fields(config, source);
-  const std::string task = fields.choice("task", {"transformer", "image_tokenizer"});
+  const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
+  if (task == "text_tokenizer")
+    return {.step = 0, .checkpoint = train_text_tokenizer(fields, config, hooks.log), .stopped = false};
   Common common = parse_common(fields, config);
   if (task == "transformer") {
     SftStep step = make_sft_step(fields, source, common);

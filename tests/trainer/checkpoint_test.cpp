@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/checkpoint.h"
+
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "mmada/core/check.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace mmada;
+
+fs::path fresh_run(const std::string& name) {
+  const fs::path run = fs::path(MMADA_TEST_TMP) / name;
+  fs::remove_all(run);
+  return run;
+}
+
+CheckpointContents contents(int64_t step, double value = 1.0) {
+  return {.step = step,
+          .tensors = {{"w/master", at::full({2, 3}, value)},
+                      {"w/exp_avg", at::arange(6, at::kFloat).reshape({2, 3})}},
+          .state = {{"step", step}, {"note", "x"}},
+          .save_model = [](const std::string& directory) {
+            fs::create_directory(directory + "/unwrapped_model");
+            std::ofstream(directory + "/unwrapped_model/config.json") << "{}";
+          }};
+}
+
+void flip_byte(const fs::path& path, int64_t offset) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(offset);
+  const char byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(offset);
+  file.put(byte);
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint holds the model, the tensors, an index, the state and a manifest, and loads back") {
+  const fs::path run = fresh_run("roundtrip");
+  const fs::path path = save_checkpoint(run, contents(7, 2.5), 0);
+  CHECK(path.filename() == "checkpoint-7");
+  for (const char* file : {"unwrapped_model/config.json", "shard-0-of-1.safetensors", "index.json",
+                           "state.json", "manifest.json"})
+    CHECK(fs::exists(path / file));
+  CHECK(read_json_file((path / "index.json").string())["parameters"]["w"]["kinds"].size() == 2);
+  CHECK_FALSE(verify_checkpoint(path).has_value());
+  const at::Tensor master = at::zeros({2, 3}), average = at::zeros({2, 3});
+  const Json state = load_checkpoint(path, {{"w/master", master}, {"w/exp_avg", average}});
+  CHECK(state["step"] == 7);
+  CHECK(at::equal(master, at::full({2, 3}, 2.5)));
+  CHECK(at::equal(average, at::arange(6, at::kFloat).reshape({2, 3})));
+  CHECK_FALSE(fs::exists(run / ".tmp-checkpoint-7"));
+}
+
+TEST_CASE("tensors that do not fit the run are one error that lists them all") {
+  const fs::path path = save_checkpoint(fresh_run("misfit"), contents(1), 0);
+  CHECK_THROWS_WITH(load_checkpoint(path, {{"w/master", at::zeros({3, 2})}, {"v/master", at::zeros({1})}}),
+                    Catch::Contains("w/master: found shape [2, 3], expected [3, 2]") &&
+                        Catch::Contains("missing v/master") && Catch::Contains("unexpected w/exp_avg"));
+}
+
+TEST_CASE("every damaged file is found, and the next older checkpoint is taken") {
+  for (const std::string file : {"unwrapped_model/config.json", "shard-0-of-1.safetensors", "index.json",
+                                 "state.json", "manifest.json"})
+    for (const bool truncate : {false, true}) {
+      const fs::path run = fresh_run("damage");
+      save_checkpoint(run, contents(1), 0);
+      const fs::path newest = save_checkpoint(run, contents(2), 0);
+      const auto size = static_cast<int64_t>(fs::file_size(newest / file));
+      if (truncate)
+        fs::resize_file(newest / file, size - 1);
+      else
+        flip_byte(newest / file, size / 2);
+      std::vector<std::string> refused;
+      INFO(file << " " << truncate);
+      const auto found = newest_checkpoint(run, &refused);
+      if (file == "manifest.json" && truncate) continue;  // its last byte is a newline
+      REQUIRE(found.has_value());
+      CHECK(found->step == 1);
+      REQUIRE(refused.size() == 1);
+      CHECK_THAT(refused[0], Catch::Contains("checkpoint-2"));
+    }
+}
+
+TEST_CASE("folders of interrupted saves are not checkpoints and are cleared away") {
+  const fs::path run = fresh_run("unfinished");
+  save_checkpoint(run, contents(1), 0);
+  fs::create_directories(run / ".tmp-checkpoint-2" / "unwrapped_model");
+  fs::create_directories(run / "checkpoint-x");
+  std::vector<std::string> refused;
+  CHECK(newest_checkpoint(run, &refused)->step == 1);
+  CHECK(refused.empty());
+  CHECK_FALSE(fs::exists(run / ".tmp-checkpoint-2"));
+  CHECK_FALSE(newest_checkpoint(fresh_run("nothing"), &refused).has_value());
+}
+
+TEST_CASE("a save that fails leaves what was there") {
+  const fs::path run = fresh_run("failing");
+  save_checkpoint(run, contents(5, 1.0), 0);
+  CheckpointContents failing = contents(5, 2.0);
+  failing.save_model = [](const std::string&) { throw Error("disk on fire"); };
+  CHECK_THROWS_WITH(save_checkpoint(run, failing, 2), Catch::Contains("disk on fire"));
+  CHECK_FALSE(verify_checkpoint(run / "checkpoint-5").has_value());
+  CheckpointContents infinite = contents(6);
+  infinite.tensors[0].second[0][0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH(save_checkpoint(run, infinite, 2), Catch::Contains("not finite in w/master"));
+  CHECK(list_checkpoints(run).size() == 1);
+}
+
+TEST_CASE("saving a step again replaces it, and old checkpoints go beyond the limit") {
+  const fs::path run = fresh_run("rotation");
+  for (const int64_t step : {1, 2, 3, 10}) save_checkpoint(run, contents(step), 3);
+  const auto found = list_checkpoints(run);
+  REQUIRE(found.size() == 3);
+  CHECK(found[0].step == 10);
+  CHECK(found[2].step == 2);
+  save_checkpoint(run, contents(10, 9.0), 3);
+  const at::Tensor master = at::zeros({2, 3}), average = at::zeros({2, 3});
+  load_checkpoint(run / "checkpoint-10", {{"w/master", master}, {"w/exp_avg", average}});
+  CHECK(master[0][0].item<double>() == 9.0);
+  CHECK(std::distance(fs::directory_iterator(run), fs::directory_iterator()) == 3);
+}

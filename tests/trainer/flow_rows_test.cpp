@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/flow_rows.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/tiny_model.h"
+
+namespace {
+
+using namespace mmada;
+
+/// Ids of the golden checkpoint's vocabulary: words below 340, specials, mask 380, eos 381, codes from 384.
+RowSettings settings(AttentionMode mode = AttentionMode::kHard) {
+  RowSettings s;
+  s.layout.vocab_size = 512, s.layout.bos = 350, s.layout.eos = 381, s.layout.mask = 380;
+  s.layout.soi = 351, s.layout.eoi = 352, s.layout.t2i = 353, s.layout.mmu = 354, s.layout.r2i = 355;
+  s.layout.image_pad = 356, s.layout.start_header = 357, s.layout.end_header = 358, s.layout.eot = 359;
+  s.layout.image_token_offset = 384, s.layout.codebook_size = 128;
+  s.text_budget = 16, s.image_tokens = 16, s.attention_mode = mode, s.seed = 5;
+  return s;
+}
+
+FlowConfig flow(FlowKind kind, int64_t rows, int64_t length = 0) {
+  FlowConfig config;
+  config.kind = kind, config.name = std::string(flow_kind_name(kind)), config.rows = rows,
+  config.length = length;
+  config.coefficient = 1.0 + 0.5 * static_cast<double>(kind);
+  return config;
+}
+
+std::vector<EncodedSample> samples(int64_t count) {
+  std::vector<EncodedSample> made;
+  for (int64_t i = 0; i < count; ++i) {
+    EncodedSample sample;
+    for (int64_t j = 0; j < 3 + i % 4; ++j) sample.text.push_back(10 + 7 * i + j);
+    sample.text.insert(sample.text.begin() + 2, 358);
+    for (int64_t j = 0; j < 16; ++j) sample.image.push_back(384 + (5 * i + 11 * j) % 128);
+    made.push_back(sample);
+  }
+  return made;
+}
+
+std::vector<FlowBatch> batches(const RowSettings& s, const std::vector<FlowConfig>& flows,
+                               int64_t micro_batches) {
+  std::vector<FlowBatch> made;
+  for (const FlowConfig& config : flows) {
+    FlowBatch batch{.flow = &config,
+                    .rows = noise_rows(s, config, 3, samples(config.rows * micro_batches)),
+                    .targets = {}};
+    batch.targets = flow_targets(config.kind, batch.rows, s.compat);
+    made.push_back(std::move(batch));
+  }
+  return made;
+}
+
+double total(const RowSettings& s, const std::vector<FlowBatch>& made, int64_t micro_batches) {
+  static const Transformer model = test::tiny_transformer(MMADA_TEST_DATA "/golden/tiny_mmada");
+  const at::NoGradGuard no_grad;
+  double sum = 0;
+  for (int64_t i = 0; i < micro_batches; ++i)
+    sum += weighted_losses(model, make_groups(s, made, i, micro_batches)).total.item<double>();
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("cutting a step into micro-batches leaves its loss as it is") {
+  const RowSettings s = settings();
+  const std::vector<FlowConfig> flows = {flow(FlowKind::kT2i, 8), flow(FlowKind::kMmu, 4),
+                                         flow(FlowKind::kLmChat, 4, 20)};
+  const std::vector<FlowBatch> made = batches(s, flows, 1);
+  const double whole = total(s, made, 1);
+  CHECK(total(s, made, 2) == Approx(whole).epsilon(1e-5));
+  CHECK(total(s, made, 4) == Approx(whole).epsilon(1e-5));
+}
+
+TEST_CASE("left padding that attention cannot see is cut off without changing the loss") {
+  const RowSettings s = settings();
+  const std::vector<FlowConfig> flows = {flow(FlowKind::kT2i, 5)};
+  const std::vector<FlowBatch> made = batches(s, flows, 1);
+  const std::vector<RowGroup> cut = make_groups(s, made, 0, 1);
+  REQUIRE(cut.size() == 1);
+  CHECK(cut[0].rows.ids_BT.size(1) < 35);
+  // the same rows at full length, in the same order
+  RowGroup full{.rows = {.ids_BT = {}, .valid = {}, .mode = s.attention_mode}, .targets = {}};
+  std::vector<int64_t> ids;
+  for (const NoisedRow& row : made[0].rows) {
+    ids.insert(ids.end(), row.ids.begin(), row.ids.end());
+    full.rows.valid.push_back(row.valid);
+  }
+  full.rows.ids_BT = at::tensor(ids, at::kLong).reshape({5, 35});
+  full.targets.push_back(join_targets(made[0].targets, 0, 35, s.layout.code_window(), "t2i"));
+  const Transformer model = test::tiny_transformer(MMADA_TEST_DATA "/golden/tiny_mmada");
+  const at::NoGradGuard no_grad;
+  CHECK(weighted_losses(model, cut).total.item<double>() ==
+        Approx(weighted_losses(model, {full}).total.item<double>()).epsilon(1e-5));
+}
+
+TEST_CASE("where padding is seen nothing is cut, and all rows of one length share a forward") {
+  const RowSettings s = settings(AttentionMode::kNone);
+  const std::vector<FlowConfig> flows = {flow(FlowKind::kT2i, 2), flow(FlowKind::kLm, 2),
+                                         flow(FlowKind::kMmu, 1)};
+  const std::vector<RowGroup> groups = make_groups(s, batches(s, flows, 1), 0, 1);
+  REQUIRE(groups.size() == 1);
+  CHECK(groups[0].rows.ids_BT.sizes() == at::IntArrayRef{5, 35});
+  CHECK(groups[0].targets.size() == 3);
+}
+
+TEST_CASE("rows of a step depend on the flow's name, not on the other flows") {
+  const RowSettings s = settings();
+  const std::vector<FlowConfig> one = {flow(FlowKind::kMmu, 4)};
+  const std::vector<FlowConfig> two = {flow(FlowKind::kT2i, 4), flow(FlowKind::kMmu, 4)};
+  const auto alone = batches(s, one, 1), together = batches(s, two, 1);
+  for (size_t i = 0; i < 4; ++i) CHECK(alone[0].rows[i].ids == together[1].rows[i].ids);
+}
+
+TEST_CASE("dropped conditions leave the unconditional row, about as often as asked") {
+  const RowSettings s = settings();
+  FlowConfig t2i = flow(FlowKind::kT2i, 1);
+  t2i.cond_dropout_prob = 0.25;
+  int64_t dropped = 0;
+  for (int64_t step = 0; step < 200; ++step)
+    for (const NoisedRow& row : noise_rows(s, t2i, step, samples(4)))
+      dropped += row.clean[16] == s.layout.eos && row.clean[15] == s.layout.bos;
+  CHECK(std::abs(dropped - 200) < 60);  // 5 standard deviations
+}
+
+TEST_CASE("a sample without the picture its task needs is an error that names the flow") {
+  EncodedSample text;
+  text.text = {10};
+  CHECK_THROWS_WITH(make_row(settings(), flow(FlowKind::kT2i, 1), text, false), Catch::Contains("flow t2i"));
+  CHECK(make_row(settings(), flow(FlowKind::kLm, 1), text, false).ids.size() == 35);
+}
