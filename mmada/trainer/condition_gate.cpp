@@ -60,20 +60,27 @@ double mean_loss(const Transformer& model, const RowSettings& settings, const Fl
 
 }  // namespace
 
-MetricValues condition_gate(const Transformer& model, const RowSettings& settings, const FlowConfig& flow,
-                            SampleEncoder& encoder, const GateOptions& options) {
+ConditionLoss condition_loss(const Transformer& model, const RowSettings& settings, const FlowConfig& flow,
+                             const std::vector<EncodedSample>& samples, int64_t rows_per_forward) {
   MMADA_CHECK(flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu, "condition gate: found a flow of ",
               flow_kind_name(flow.kind), ", expected t2i or mmu");
   const at::NoGradGuard no_grad;
-  const auto source = make_source(flow.source, "dataset.flows." + flow.name + ".source",
-                                  stream_key(settings.seed, "gate/" + flow.name));
+  return {mean_loss(model, settings, flow, samples, 0, rows_per_forward),
+          mean_loss(model, settings, flow, samples, 1, rows_per_forward)};
+}
+
+MetricValues condition_gate(const Transformer& model, const RowSettings& settings, const FlowConfig& flow,
+                            SampleEncoder& encoder, const GateOptions& options) {
+  const uint64_t seed = stream_key(settings.seed, "gate/" + flow.name);
+  const auto source = make_source(flow.source, "dataset.flows." + flow.name + ".source", seed);
   std::vector<Sample> samples;
   for (int64_t i = 0; i < options.rows; ++i) samples.push_back(source->next());
-  const std::vector<EncodedSample> encoded = encoder.encode(samples);
-  const double matched = mean_loss(model, settings, flow, encoded, 0, options.rows_per_forward);
-  const double shuffled = mean_loss(model, settings, flow, encoded, 1, options.rows_per_forward);
+  const ConditionLoss loss =
+      condition_loss(model, settings, flow, encoder.encode(samples), options.rows_per_forward);
   const std::string name = "gate/" + flow.name;
-  return {{name + "/true", matched}, {name + "/shuffled", shuffled}, {name + "/gap", shuffled - matched}};
+  return {{name + "/true", loss.matched},
+          {name + "/shuffled", loss.shuffled},
+          {name + "/gap", loss.shuffled - loss.matched}};
 }
 
 }  // namespace mmada

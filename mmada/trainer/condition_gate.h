@@ -15,9 +15,17 @@ struct GateOptions {
   int64_t rows_per_forward = 16;
 };
 
-/// "gate/FLOW/true", "gate/FLOW/shuffled" and "gate/FLOW/gap" (nats per token) of a t2i flow (captions
-/// shuffled) or an mmu flow (pictures shuffled; answer tokens without their padding). The samples come from
-/// the flow's source under a seed of their own, the same ones every time.
+/// Mean cross-entropy (nats per token) of a t2i flow's image tokens or of an mmu flow's answer tokens (their
+/// padding left out) with all of them masked.
+struct ConditionLoss {
+  double matched = 0.0;   ///< under each sample's own caption (t2i) or picture (mmu)
+  double shuffled = 0.0;  ///< under the next sample's
+};
+ConditionLoss condition_loss(const Transformer& model, const RowSettings& settings, const FlowConfig& flow,
+                             const std::vector<EncodedSample>& samples, int64_t rows_per_forward);
+
+/// "gate/FLOW/true", "gate/FLOW/shuffled" and "gate/FLOW/gap" on samples of the flow's source under a seed of
+/// their own, the same ones every time.
 MetricValues condition_gate(const Transformer& model, const RowSettings& settings, const FlowConfig& flow,
                             SampleEncoder& encoder, const GateOptions& options);
 

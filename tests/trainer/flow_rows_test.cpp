@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "mmada/trainer/condition_gate.h"
 #include "tests/support/tiny_model.h"
 
 namespace {
@@ -133,4 +134,42 @@ TEST_CASE("a sample without the picture its task needs is an error that names th
   text.text = {10};
   CHECK_THROWS_WITH(make_row(settings(), flow(FlowKind::kT2i, 1), text, false), Catch::Contains("flow t2i"));
   CHECK(make_row(settings(), flow(FlowKind::kLm, 1), text, false).ids.size() == 35);
+}
+
+TEST_CASE("the condition gate compares everything masked under the own and under the next condition") {
+  const RowSettings s = settings(AttentionMode::kNone);
+  const Transformer model = test::tiny_transformer(MMADA_TEST_DATA "/golden/tiny_mmada");
+  const std::vector<EncodedSample> made = samples(5);
+  const at::NoGradGuard no_grad;
+  // one row at a time, from all logits: mean of -log p over the given span with all that is not prompt masked
+  const auto plain = [&](FlowKind kind, size_t shift) {
+    double sum = 0;
+    int64_t tokens = 0;
+    for (size_t i = 0; i < made.size(); ++i) {
+      const EncodedSample& other = made[(i + shift) % made.size()];
+      const bool draws = kind == FlowKind::kT2i;
+      const Row row = draws ? t2i_row(s.layout, other.text, made[i].image, 16)
+                            : mmu_row(s.layout, other.image, made[i].text, 16);
+      TokenIds masked = row.ids;
+      for (size_t j = 0; j < masked.size(); ++j)
+        if (!row.prompt[j]) masked[j] = s.layout.mask;
+      const at::Tensor hidden =
+          model.hidden({.ids_BT = at::tensor(masked, at::kLong).unsqueeze(0), .valid = {}})[0];
+      const Window window = draws ? s.layout.code_window() : s.layout.full_window();
+      const at::Tensor logp = at::log_softmax(model.logits(hidden, window).to(at::kDouble), -1);
+      const Span asked = draws ? row.image : row.text;
+      for (int64_t j = asked.begin; j < asked.end; ++j) {
+        if (row.prompt[j]) continue;
+        sum -= logp[j][row.ids[j] - window.begin].item<double>();
+        ++tokens;
+      }
+    }
+    return sum / static_cast<double>(tokens);
+  };
+  for (const FlowKind kind : {FlowKind::kT2i, FlowKind::kMmu}) {
+    const ConditionLoss found = condition_loss(model, s, flow(kind, 1), made, 2);
+    CHECK(found.matched == Approx(plain(kind, 0)).epsilon(1e-5));
+    CHECK(found.shuffled == Approx(plain(kind, 1)).epsilon(1e-5));
+    CHECK(found.matched != Approx(found.shuffled).epsilon(1e-5));
+  }
 }
