@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   add_mmu(app);
   add_t2i(app);
   add_inpaint(app);
+  add_eval(app);
   add_extrapolate(app);
   add_infill(app);
   add_data(app);

@@ -15,6 +15,7 @@ namespace mmada::cli {
 void add_chat(CLI::App& app);
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_extrapolate(CLI::App& app);
 void add_infill(CLI::App& app);
 void add_info(CLI::App& app);

@@ -25,6 +25,8 @@ std::vector<Out> in_batches(const ShapesSuiteOptions& options, const std::string
   return all;
 }
 
+const char* label_of(ShapesSplit split) { return split == ShapesSplit::kTrain ? "seen" : "heldout"; }
+
 template <class T>
 std::vector<T> slice(const std::vector<T>& list, int64_t begin, int64_t end) {
   return {list.begin() + begin, list.begin() + end};
@@ -55,7 +57,7 @@ void run_draw(const ShapesModel& model, const ShapesSuiteOptions& options, Shape
     std::vector<std::string> captions;
     for (const auto& scene : scenes) captions.push_back(scene_caption(options.shapes, scene));
     const auto images = in_batches<Image>(
-        options, cat("drawing ", shapes_split_name(split), " ", shapes), options.count,
+        options, cat("drawing ", label_of(split), " ", shapes), options.count,
         [&](int64_t begin, int64_t end) { return model.draw(slice(captions, begin, end)); });
     PictureScore score;
     for (size_t i = 0; i < images.size(); ++i) score.add(finder.find(images[i]), scenes[i]);
@@ -77,12 +79,12 @@ void run_questions(const ShapesModel& model, const ShapesSuiteOptions& options, 
       keys.push_back({question.answer, question.reply()});
     }
     const auto ask_all = [&](const char* what) {
-      return score_replies(
-          keys, in_batches<std::string>(
-                    options, cat(what, " ", shapes_split_name(split), " ", question_kind_name(kind)),
-                    options.count, [&](int64_t begin, int64_t end) {
-                      return model.answer(slice(images, begin, end), slice(questions, begin, end));
-                    }));
+      return score_replies(keys, in_batches<std::string>(
+                                     options, cat(what, " ", label_of(split), " ", question_kind_name(kind)),
+                                     options.count, [&](int64_t begin, int64_t end) {
+                                       return model.answer(slice(images, begin, end),
+                                                           slice(questions, begin, end));
+                                     }));
     };
     result.questions[kind] = ask_all("questions");
     if (!options.shuffled) continue;
@@ -102,7 +104,7 @@ void run_arithmetic(const ShapesModel& model, const ShapesSuiteOptions& options,
   }
   result.arithmetic = score_replies(
       keys, in_batches<std::string>(
-                options, cat("arithmetic ", shapes_split_name(split)), options.count,
+                options, cat("arithmetic ", label_of(split)), options.count,
                 [&](int64_t begin, int64_t end) { return model.solve(slice(questions, begin, end)); }));
 }
 
@@ -116,7 +118,7 @@ void run_reconstruction(const ShapesModel& model, const ShapesSuiteOptions& opti
   const auto originals = render_all(options.shapes, scenes);
   std::vector<int64_t> codes;
   const auto images = in_batches<Image>(
-      options, cat("reconstruction ", shapes_split_name(split)), static_cast<int64_t>(scenes.size()),
+      options, cat("reconstruction ", label_of(split)), static_cast<int64_t>(scenes.size()),
       [&](int64_t begin, int64_t end) { return model.reconstruct(slice(originals, begin, end), codes); });
   const ShapeFinder finder(options.shapes);
   std::map<int64_t, int64_t> uses;
