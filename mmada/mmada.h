@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// Everything a program needs to run MMaDA: load_model, load_image_tokenizer, Generator and its options, pictures.
+/// Everything a program needs to run MMaDA: load_model, load_image_tokenizer, Generator and its options,
+/// pictures.
 
 #include "mmada/core/check.h"
 #include "mmada/formats/image_file.h"
