@@ -22,6 +22,7 @@ struct Tensor {
   std::string dtype = "\"U8\"";
   std::vector<std::string> shape;
   std::vector<std::string> offsets = {"0", "0"};
+  size_t without = 3;  // the number of a field left out: 0 dtype, 1 shape, 2 data_offsets
   std::string more;
 };
 
@@ -72,7 +73,8 @@ class Mutator {
     static const std::vector<std::string> kNames = {"a",      "b", "c",        "\\u0000", "\\ud83d\\ude00",
                                                     "\\\"",   "",  "\xC3\xA9", "\xFF",    "__metadata__",
                                                     "\\ud800"};
-    return below(12) == 0 ? std::string(90 + below(30), 'n') : kNames[below(kNames.size())];
+    if (below(12) == 0) return std::string(90 + below(30), 'n');
+    return below(2) ? std::string(1, static_cast<char>('a' + below(26))) : kNames[below(kNames.size())];
   }
 
   /// Lays the data out anew so that shapes, types and offsets agree.
@@ -144,6 +146,7 @@ class Mutator {
     static const std::vector<std::string> kMore = {",\"shape\":[]", ",\"x\":1", ",\"dtype\":\"U8\"",
                                                    ",\"y\":{}", ""};
     if (below(2)) tensor.offsets.resize(1 + below(3), "0");
+    if (below(3) == 0) tensor.without = below(3);
     tensor.more = kMore[below(kMore.size())];
   }
   std::string dtype() {
@@ -168,10 +171,13 @@ std::string header_text(const File& file) {
     for (const auto& [key, value] : file.metadata) pairs.push_back("\"" + key + "\":" + value);
     text += "\"__metadata__\":{" + list(pairs) + "}" + (file.tensors.empty() ? "" : ",");
   }
-  for (const auto& tensor : file.tensors)
-    text += (&tensor == file.tensors.data() ? "\"" : ",\"") + tensor.name + "\":{\"dtype\":" + tensor.dtype +
-            ",\"shape\":[" + list(tensor.shape) + "],\"data_offsets\":[" + list(tensor.offsets) + "]" +
+  for (const auto& tensor : file.tensors) {
+    std::vector<std::string> fields = {"\"dtype\":" + tensor.dtype, "\"shape\":[" + list(tensor.shape) + "]",
+                                       "\"data_offsets\":[" + list(tensor.offsets) + "]"};
+    if (tensor.without < fields.size()) fields.erase(fields.begin() + tensor.without);
+    text += (&tensor == file.tensors.data() ? "\"" : ",\"") + tensor.name + "\":{" + list(fields) +
             tensor.more + "}";
+  }
   return text + (text == "{" && !file.more.empty() ? file.more.substr(1) : file.more) + "}";
 }
 
@@ -199,11 +205,16 @@ File parse(const std::string& header, const std::string& data) {
   const auto plain = [](const ordered_json& value) {
     return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   };
+  const auto bare = [&](const std::string& text) {
+    const std::string quoted = plain(ordered_json(text));
+    return quoted.substr(1, quoted.size() - 2);
+  };
   for (const auto& [name, value] : json.items()) {
+    if (name == "__metadata__" && value.is_object())
+      for (const auto& [key, text] : value.items()) file.metadata.emplace_back(bare(key), plain(text));
     if (!value.is_object() || !value.contains("shape") || !value.contains("data_offsets")) continue;
-    const std::string quoted = plain(ordered_json(name));
     Tensor tensor;
-    tensor.name = quoted.substr(1, quoted.size() - 2);
+    tensor.name = bare(name);
     if (value.contains("dtype") && value["dtype"].is_string()) tensor.dtype = plain(value["dtype"]);
     for (const auto& size : value["shape"]) tensor.shape.push_back(plain(size));
     tensor.offsets.clear();
