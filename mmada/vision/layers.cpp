@@ -9,8 +9,6 @@ namespace mmada::vision {
 
 namespace {
 
-constexpr double kNormEps = 1e-6;
-
 /// Downsample (SPEC 2): zeros on the right and the bottom only, then a stride-2 convolution without padding.
 at::Tensor downsample(const at::Tensor& x_BCHW, const Conv& conv) {
   return conv.forward(at::constant_pad_nd(x_BCHW, {0, 1, 0, 1}));

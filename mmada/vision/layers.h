@@ -11,6 +11,8 @@ namespace mmada::vision {
 
 /// The parts of the MAGVIT-v2 network (SPEC 2): parameters with their forward; pictures are x_BCHW.
 
+inline constexpr double kNormEps = 1e-6;
+
 struct Conv {
   at::Tensor weight, bias;
   int64_t stride = 1;

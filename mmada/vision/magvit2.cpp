@@ -2,10 +2,11 @@
 #include "mmada/vision/magvit2.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
-#include <cmath>
+#include <algorithm>
 
-#include "mmada/core/rng.h"
+#include "mmada/vision/fused.h"
 #include "mmada/vision/lfq.h"
 
 namespace mmada {
@@ -96,6 +97,14 @@ Magvit2::Magvit2(const Magvit2Config& config, at::TensorOptions options) : confi
   decoder_ = make_decoder(config, make);
 }
 
+bool Magvit2::needs_gradient(const at::Tensor& input) const {
+  if (!c10::GradMode::is_enabled()) return false;
+  if (input.requires_grad()) return true;
+  const auto weights = parameters();
+  return std::any_of(weights.begin(), weights.end(),
+                     [](const auto& weight) { return weight.second.requires_grad(); });
+}
+
 at::Tensor Magvit2::encode_latent(const at::Tensor& image_B3HW) const {
   const int64_t factor = config_.factor();
   MMADA_CHECK(image_B3HW.dim() == 4 && image_B3HW.size(1) == 3, "image tokenizer: found pictures of shape ",
@@ -104,14 +113,16 @@ at::Tensor Magvit2::encode_latent(const at::Tensor& image_B3HW) const {
                   image_B3HW.size(3) % factor == 0,
               "image tokenizer: found a picture of ", image_B3HW.size(3), "x", image_B3HW.size(2),
               ", expected sides that are multiples of ", factor);
-  return encoder_.forward(image_B3HW.to(options().dtype()));
+  const at::Tensor image = image_B3HW.to(options().dtype());
+  return needs_gradient(image) ? encoder_.forward(image) : fused_forward(encoder_, image);
 }
 
 at::Tensor Magvit2::decode_latent(const at::Tensor& latent_BChw) const {
   MMADA_CHECK(latent_BChw.dim() == 4 && latent_BChw.size(1) == config_.bits && latent_BChw.numel() > 0,
               "image tokenizer: found latents of shape ", latent_BChw.sizes(), ", expected [B, ",
               config_.bits, ", h, w]");
-  return decoder_.forward(latent_BChw.to(options().dtype()));
+  const at::Tensor latent = latent_BChw.to(options().dtype());
+  return needs_gradient(latent) ? decoder_.forward(latent) : fused_forward(decoder_, latent);
 }
 
 at::Tensor Magvit2::encode(const at::Tensor& image_B3HW) const {

@@ -54,6 +54,8 @@ class Magvit2 {
   std::vector<std::pair<std::string, at::Tensor>> parameters() const;
 
  private:
+  bool needs_gradient(const at::Tensor& input) const;
+
   Magvit2Config config_;
   vision::Encoder encoder_;
   vision::Decoder decoder_;

@@ -70,6 +70,28 @@ TEST_CASE("initialisation depends on the seed and the parameter's name alone") {
   }
 }
 
+TEST_CASE("the inference path gives what the differentiable path gives") {
+  const mmada::Magvit2 model = small_tokenizer();
+  const at::Tensor image = at::rand({3, 3, 12, 20}) * 2 - 1;
+  const at::Tensor latent = model.encode_latent(image), picture = model.decode_latent(latent);
+  CHECK(model.encode_latent(image).equal(latent));
+  for (const auto& [name, tensor] : model.parameters()) tensor.requires_grad_(true);
+  CHECK(model.encode_latent(image).allclose(latent, 1e-5, 1e-5));
+  CHECK(model.decode_latent(latent).allclose(picture, 1e-5, 1e-5));
+  CHECK(model.encode_latent(image).requires_grad());
+}
+
+TEST_CASE("pictures pass through a bf16 tokenizer with bf16's precision") {
+  const mmada::Magvit2 model = small_tokenizer();
+  mmada::Magvit2 half(model.config(), at::kBFloat16);
+  const auto from = model.parameters(), to = half.parameters();
+  for (size_t i = 0; i < from.size(); ++i) at::Tensor(to[i].second).copy_(from[i].second);
+  const at::Tensor image = at::rand({1, 3, 16, 16}) * 2 - 1;
+  const at::Tensor expected = model.encode_latent(image);
+  const at::Tensor error = (half.encode_latent(image).to(at::kFloat) - expected).abs();
+  CHECK(error.max().item<double>() < 0.05 * expected.abs().max().item<double>());
+}
+
 TEST_CASE("gradients reach every parameter of the image tokenizer") {
   const mmada::Magvit2 model = small_tokenizer();
   const auto parameters = model.parameters();
