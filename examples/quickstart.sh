@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# From a bare machine to generated text and pictures: sets up, builds, and lets the small model in examples/pocket write,
+# see, draw and repair. Where there is no GPU only the CPU side is downloaded and built. Run it again to reuse everything.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${MMADA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmada}
+build=$root/build/quickstart
+out=$build/output
+
+"$root/third_party/setup.sh" build
+# shellcheck source=/dev/null
+source "$cache/build.env"
+cuda=OFF
+[ -e /dev/nvidiactl ] && [ -n "$CUDACXX" ] && cuda=ON
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_TESTS=OFF -DMMADA_BENCHMARKS=OFF \
+  -DMMADA_CUDA=$cuda ${CUDACXX:+-DCMAKE_CUDA_COMPILER="$CUDACXX"} -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" >/dev/null
+cmake --build "$build"
+
+mmada=$build/bin/mmada
+model=(--model "$root/examples/pocket/mmada")
+vision=(--image-tokenizer "$root/examples/pocket/image_tokenizer")
+mkdir -p "$out"
+started=$SECONDS
+show() {
+  printf '\n$ mmada'
+  printf ' %q' "${@/#$root\//}"
+  printf '\n'
+  "$mmada" "$@"
+}
+
+show text "${model[@]}" --sampler "$root/configs/sampler/pocket_text.json" --prompt "what is 47 + 38 ?"
+show mmu "${model[@]}" "${vision[@]}" --sampler "$root/configs/sampler/pocket_mmu.json" \
+  --image "$root/examples/pocket/scene.png" --prompt "how many shapes ?"
+show t2i "${model[@]}" "${vision[@]}" --sampler "$root/configs/sampler/pocket_t2i.json" --seed 7 \
+  --prompt "a large red square at top left and a small blue circle at bottom right" \
+  --output "$out/drawn.png" --contact-sheet "$out/denoising_steps.png"
+show inpaint "${model[@]}" "${vision[@]}" --sampler "$root/configs/sampler/pocket_t2i.json" --seed 7 \
+  --image "$root/examples/pocket/scene.png" --mask "$root/examples/pocket/mask.png" \
+  --prompt "$(cat "$root/examples/pocket/mask_prompt.txt")" --output "$out/inpainted.png"
+
+printf '\nGenerated in %d s; pictures are in %s\n' $((SECONDS - started)) "${out/#$root\//}"
