@@ -13,7 +13,7 @@ out=$build/output
 source "$cache/build.env"
 cuda=OFF
 [ -e /dev/nvidiactl ] && [ -n "$CUDACXX" ] && cuda=ON
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_TESTS=OFF -DMMADA_BENCHMARKS=OFF \
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_PRECOMPILE=ON -DMMADA_TESTS=OFF -DMMADA_BENCHMARKS=OFF \
   -DMMADA_CUDA=$cuda ${CUDACXX:+-DCMAKE_CUDA_COMPILER="$CUDACXX"} -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" >/dev/null
 cmake --build "$build"
 

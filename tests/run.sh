@@ -23,7 +23,7 @@ stage "lint"
 "$root/tests/lint.sh"
 
 stage "build, CUDA sources included"
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON \
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON -DMMADA_PRECOMPILE=ON \
   -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" -DCMAKE_CUDA_COMPILER="$CUDACXX" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 cmake --build "$build"
 

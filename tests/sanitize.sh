@@ -10,7 +10,7 @@ cache=${MMADA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmada}
 source "$cache/tests.env"
 build=$root/build/asan
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" \
-  -DMMADA_SANITIZE=address,undefined -DMMADA_CUDA=OFF -DMMADA_BENCHMARKS=OFF \
+  -DMMADA_SANITIZE=address,undefined -DMMADA_PRECOMPILE=ON -DMMADA_CUDA=OFF -DMMADA_BENCHMARKS=OFF \
   -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" >/dev/null
 chosen='^(core|formats|fuzz|kernels|text|diffusion|generation)_'
 [ "${1:-}" = --full ] && chosen='.'
