@@ -51,7 +51,7 @@ class Pattern {
 
 /// Bytes that normalizing or decoding may make of so many: a chain of replacements could double a text at
 /// every step.
-constexpr size_t max_grown_bytes(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
+constexpr size_t max_grown_bytes(size_t bytes) { return 64 * bytes + (size_t{1} << 16); }
 
 /// The text with `content` in place of every match; refuses to make more than max_bytes.
 std::string replace_matches(std::string_view text, const std::vector<Range>& matches,
