@@ -65,13 +65,13 @@ std::shared_ptr<const GuidancePolicy> text_guidance(const TokenLayout& layout, c
 
 int64_t check_blocks(const TextOptions& options) {
   if (options.gen_length % options.block_length != 0)
-    throw UsageError(cat("block-length: found ", options.block_length, ", expected a divisor of gen-length ",
-                         options.gen_length));
+    throw Error(cat("block-length: found ", options.block_length, ", expected a divisor of gen-length ",
+                    options.gen_length));
   const int64_t blocks = options.gen_length / options.block_length;
   if (!is_dynamic(options) && options.steps % blocks != 0)
-    throw UsageError(cat("steps: found ", options.steps, ", expected a multiple of the ", blocks,
-                         " blocks (gen-length ", options.gen_length, " / block-length ", options.block_length,
-                         ")"));
+    throw Error(cat("steps: found ", options.steps, ", expected a multiple of the ", blocks,
+                    " blocks (gen-length ", options.gen_length, " / block-length ", options.block_length,
+                    ")"));
   return blocks;
 }
 

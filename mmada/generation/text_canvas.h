@@ -12,7 +12,7 @@
 namespace mmada {
 
 /// Semi-autoregressive generation (SPEC 5.1): the prompt, then gen_length MASKs in blocks, each block one
-/// region. Throws UsageError when blocks or steps do not divide.
+/// region. Throws Error when blocks or steps do not divide.
 Canvas text_canvas(const TokenLayout& layout, const TokenIds& prompt, const TextOptions& options);
 
 /// Infilling (SPEC 5.3): every MASK among the ids is filled, as one block over all of them.

@@ -11,7 +11,7 @@ constexpr int64_t kMaxWidth = int64_t{1} << 20;
 void require_flag(Fields& fields, const std::string& key, bool expected) {
   const bool found = fields.boolean(key, expected);
   if (found != expected)
-    fields.fail(key, found ? "true" : "false", expected ? "true" : "false (not implemented)");
+    fields.fail(key, found ? "true" : "false", expected ? "true" : "false (this network has no such part)");
 }
 
 void refuse_other_networks(Fields& fields) {

@@ -174,8 +174,8 @@ def test_few_cases_were_ties():
 
 
 BAD = [  # verb, flags, exit status, part of the message
-    ("text", ["--prompt-ids", "1,2", "--gen-length", "10", "--block-length", "4"], 2, "block-length: found 4"),
-    ("text", ["--prompt-ids", "1,2", "--gen-length", "12", "--block-length", "4", "--steps", "8"], 2, "steps: found 8"),
+    ("text", ["--prompt-ids", "1,2", "--gen-length", "10", "--block-length", "4"], 1, "block-length: found 4"),
+    ("text", ["--prompt-ids", "1,2", "--gen-length", "12", "--block-length", "4", "--steps", "8"], 1, "steps: found 8"),
     ("text", ["--prompt-ids", "1,900"], 1, "found 900"),
     ("text", ["--prompt-ids", "1,x"], 2, "--prompt-ids"),
     ("text", ["--prompt", "hello"], 1, "tokenizer"),

@@ -39,7 +39,8 @@ TEST_CASE("steps and blocks that do not fit are named with their numbers") {
                     Catch::Contains("block-length: found 4") && Catch::Contains("gen-length 10"));
   CHECK_THROWS_WITH(text_canvas(layout, {1}, {.gen_length = 12, .block_length = 4, .steps = 8}),
                     Catch::Contains("steps: found 8") && Catch::Contains("3 blocks"));
-  CHECK_THROWS_AS(text_canvas(layout, {1}, {.gen_length = 12, .block_length = 4, .steps = 8}), UsageError);
+  CHECK_THROWS_WITH(text_canvas(layout, {1}, {.gen_length = 12, .block_length = 4, .steps = 8}),
+                    Catch::Contains("steps: found 8"));
   CHECK_THROWS_AS(infill_canvas(layout, {1, 2}, {}), Error);
 }
 
