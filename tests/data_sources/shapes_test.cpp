@@ -71,8 +71,8 @@ TEST_CASE("arithmetic reasoning and answers are right for every pair of operands
       REQUIRE(std::stoi(problem.answer) == a + b);
       const int carry = (a % 10 + b % 10) >= 10 ? 1 : 0;
       char reasoning[64];
-      std::snprintf(reasoning, sizeof reasoning, "%d+%d=%02d;%d+%d+%d=%02d", a % 10, b % 10,
-                    a % 10 + b % 10, a / 10, b / 10, carry, a / 10 + b / 10 + carry);
+      std::snprintf(reasoning, sizeof reasoning, "%d+%d=%02d;%d+%d+%d=%02d", a % 10, b % 10, a % 10 + b % 10,
+                    a / 10, b / 10, carry, a / 10 + b / 10 + carry);
       REQUIRE(problem.reasoning == reasoning);
       REQUIRE(problem.reply() == cat("<think>", reasoning, "</think>", a + b));
     }
