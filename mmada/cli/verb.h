@@ -28,7 +28,9 @@ void add_tokenize(CLI::App& app);
 void add_train(CLI::App& app);
 
 /// The media of tokenize and detokenize, each a subcommand of those verbs.
+void add_detokenize_image(CLI::App& media);
 void add_detokenize_text(CLI::App& media);
+void add_tokenize_image(CLI::App& media);
 void add_tokenize_text(CLI::App& media);
 
 /// Thrown by a verb that has said everything and ends with a status other than 0, 1 or 2.
