@@ -11,6 +11,7 @@ full=0
 case ${1:-} in '') ;; --full) full=1 ;; *) echo "run.sh: unknown argument '$1', expected --full or nothing" >&2; exit 2 ;; esac
 cache=${MMADA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmada}
 build=$root/build/tests
+mkdir -p "$build"
 started=$SECONDS
 stage() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - started)); }
 
@@ -24,7 +25,7 @@ stage "lint"
 
 stage "build, CUDA sources included"
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON -DMMADA_PRECOMPILE=ON \
-  -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" -DCMAKE_CUDA_COMPILER="$CUDACXX" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+  -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" -DCMAKE_CUDA_COMPILER="$CUDACXX" >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
 cmake --build "$build"
 
 stage "tests"
