@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/Parallel.h>
 
 #include "mmada/core/check.h"
 #include "mmada/core/sha256.h"
@@ -24,10 +23,11 @@ std::string picture_key(const Image& image) {
 
 SampleEncoder::SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer,
                              std::shared_ptr<const Magvit2> image_tokenizer, const TokenLayout& layout,
-                             const Options& options)
+                             std::shared_ptr<ChunkWorkers> workers, const Options& options)
     : tokenizer_(std::move(tokenizer)),
       image_tokenizer_(std::move(image_tokenizer)),
       layout_(layout),
+      workers_(std::move(workers)),
       options_(options) {
   MMADA_CHECK(tokenizer_ != nullptr, "training: the model has no text tokenizer, expected one");
   if (image_tokenizer_ == nullptr) return;
@@ -64,9 +64,11 @@ std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Ima
     else
       encoded[i] = known->second;
   }
-  at::parallel_for(0, static_cast<int64_t>(fresh.size()), 1, [&](int64_t begin, int64_t end) {
+  const auto chunks = static_cast<size_t>(workers_->chunks());
+  workers_->run([&](int64_t chunk) {
     const at::NoGradGuard no_grad;
-    for (int64_t j = begin; j < end; ++j) encoded[fresh[j]] = encode_picture(*images[fresh[j]]);
+    for (size_t j = static_cast<size_t>(chunk); j < fresh.size(); j += chunks)
+      encoded[fresh[j]] = encode_picture(*images[fresh[j]]);
   });
   for (const size_t i : fresh)
     if (static_cast<int64_t>(cache_.size()) < options_.cached_pictures) cache_.emplace(keys[i], encoded[i]);

@@ -10,6 +10,7 @@
 #include "mmada/data/sample.h"
 #include "mmada/text/token_layout.h"
 #include "mmada/text/tokenizer.h"
+#include "mmada/trainer/chunk_workers.h"
 #include "mmada/vision/magvit2.h"
 #include "mmada/vision/transforms.h"
 
@@ -23,7 +24,7 @@ struct EncodedSample {
 
 /// Turns samples into ids with frozen tokenizers.
 ///
-/// Pictures are encoded one by one, spread over the threads, so that a picture's codes never depend on its
+/// Pictures are encoded one by one, spread over the workers, so that a picture's codes never depend on its
 /// neighbours in a batch (convolutions of another batch size round differently) and may be remembered:
 /// procedural data repeats itself.
 class SampleEncoder {
@@ -35,7 +36,7 @@ class SampleEncoder {
   };
   /// image_tokenizer may be null: samples with pictures are then errors.
   SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
-                const TokenLayout& layout, const Options& options);
+                const TokenLayout& layout, std::shared_ptr<ChunkWorkers> workers, const Options& options);
 
   std::vector<EncodedSample> encode(const std::vector<Sample>& samples);
   /// Tokens of a picture.
@@ -48,6 +49,7 @@ class SampleEncoder {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const Magvit2> image_tokenizer_;
   TokenLayout layout_;
+  std::shared_ptr<ChunkWorkers> workers_;
   Options options_;
   std::unordered_map<std::string, TokenIds> cache_;  ///< by SHA-256 of the pixels
 };

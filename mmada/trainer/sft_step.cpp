@@ -2,6 +2,10 @@
 #include "mmada/trainer/sft_step.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
@@ -26,8 +30,11 @@ void add_parts(const Losses& losses, StepReport* report) {
 
 }  // namespace
 
-SftStep::SftStep(Model model, SampleEncoder encoder, Options options)
-    : model_(std::move(model)), encoder_(std::move(encoder)), options_(std::move(options)) {
+SftStep::SftStep(Model model, SampleEncoder encoder, std::shared_ptr<ChunkWorkers> workers, Options options)
+    : model_(std::move(model)),
+      encoder_(std::move(encoder)),
+      workers_(std::move(workers)),
+      options_(std::move(options)) {
   for (const NamedParameter& parameter : parameters()) parameter.tensor.set_requires_grad(true);
   for (const auto& phase : options_.flows.all())
     for (const FlowConfig& flow : phase)
@@ -58,15 +65,46 @@ std::vector<FlowBatch> SftStep::draw(int64_t step) {
   return batches;
 }
 
+void SftStep::compute_chunk(const std::vector<FlowBatch>& flows, int64_t slice, int64_t slices,
+                            Chunk* chunk) const {
+  const std::vector<RowGroup> groups = make_groups(options_.rows, flows, slice, slices);
+  for (const RowGroup& group : groups) chunk->tokens += group.rows.ids_BT.numel();
+  chunk->losses = weighted_losses(model_.transformer, groups);
+  std::vector<at::Tensor> weights;
+  for (const NamedParameter& parameter : parameters()) weights.push_back(parameter.tensor);
+  if (chunk->losses.total.defined())
+    chunk->gradients =
+        torch::autograd::grad({chunk->losses.total}, weights, /*grad_outputs=*/{},
+                              /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+}
+
+void SftStep::add_gradients(const std::vector<at::Tensor>& gradients) const {
+  const at::NoGradGuard no_grad;
+  const std::vector<NamedParameter> weights = parameters();
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    at::Tensor& sum = weights[i].tensor.mutable_grad();
+    if (sum.defined())
+      sum.add_(gradients[i]);
+    else
+      sum = gradients[i];
+  }
+}
+
 StepReport SftStep::compute(int64_t step) {
   StepReport report;
   const std::vector<FlowBatch> flows = draw(step);
+  const int64_t chunks = workers_->chunks();
   for (int64_t micro = 0; micro < options_.micro_batches; ++micro) {
-    const std::vector<RowGroup> groups = make_groups(options_.rows, flows, micro, options_.micro_batches);
-    for (const RowGroup& group : groups) report.tokens += group.rows.ids_BT.numel();
-    const Losses losses = weighted_losses(model_.transformer, groups);
-    if (losses.total.defined()) losses.total.backward();
-    add_parts(losses, &report);
+    std::vector<Chunk> computed(chunks);
+    workers_->run([&](int64_t i) {
+      compute_chunk(flows, micro * chunks + i, options_.micro_batches * chunks, &computed[i]);
+    });
+    for (const Chunk& chunk : computed) {  // in order: sums in floating point depend on it
+      add_gradients(chunk.gradients);
+      add_parts(chunk.losses, &report);
+      report.tokens += chunk.tokens;
+    }
   }
   for (const FlowBatch& flow : flows) report.rows += static_cast<int64_t>(flow.rows.size());
   return report;

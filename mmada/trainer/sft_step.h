@@ -8,6 +8,7 @@
 
 #include "mmada/data/sample.h"
 #include "mmada/model/checkpoint.h"
+#include "mmada/trainer/chunk_workers.h"
 #include "mmada/trainer/condition_gate.h"
 #include "mmada/trainer/flow_rows.h"
 #include "mmada/trainer/train_step.h"
@@ -25,7 +26,7 @@ class SftStep : public TrainStep {
     std::string tokenizer_source;  ///< whose tokenizer files are saved with the model
     GateOptions gate;
   };
-  SftStep(Model model, SampleEncoder encoder, Options options);
+  SftStep(Model model, SampleEncoder encoder, std::shared_ptr<ChunkWorkers> workers, Options options);
 
   std::vector<NamedParameter> parameters() const override { return model_.transformer.parameters(); }
   StepReport compute(int64_t step) override;
@@ -38,10 +39,19 @@ class SftStep : public TrainStep {
 
  private:
   SampleSource& source_of(const FlowConfig& flow);
+  /// What one thread makes of its share of a micro-batch.
+  struct Chunk {
+    Losses losses;
+    std::vector<at::Tensor> gradients;  ///< one per parameter
+    int64_t tokens = 0;
+  };
   std::vector<FlowBatch> draw(int64_t step);
+  void compute_chunk(const std::vector<FlowBatch>& flows, int64_t slice, int64_t slices, Chunk* chunk) const;
+  void add_gradients(const std::vector<at::Tensor>& gradients) const;
 
   Model model_;
   SampleEncoder encoder_;
+  std::shared_ptr<ChunkWorkers> workers_;
   Options options_;
   std::map<std::string, std::unique_ptr<SampleSource>> sources_;  ///< by FlowConfig::source_key
 };

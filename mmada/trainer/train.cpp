@@ -85,10 +85,11 @@ SftStep make_sft_step(Fields& fields, const std::string& source, const Common& c
       build_model(model, common.load, images == nullptr ? 0 : images->config().codebook_size(), seed);
   options.tokenizer_source = built.tokenizer_source;
   options.rows.layout = built.model.layout;
-  SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, pictures.options);
+  const auto workers = std::make_shared<ChunkWorkers>(common.trainer.parallel_chunks);
+  SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, workers, pictures.options);
   options.rows.image_tokens = encoder.image_tokens();
   options.rows.assistant = built.model.tokenizer->encode("assistant");
-  return {std::move(built.model), std::move(encoder), std::move(options)};
+  return {std::move(built.model), std::move(encoder), workers, std::move(options)};
 }
 
 TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {

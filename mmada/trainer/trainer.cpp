@@ -98,6 +98,7 @@ TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
   options.max_train_steps = training.integer("max_train_steps", 1, kMaxSteps);
   options.max_grad_norm = training.number("max_grad_norm", 0.0, 1e9, options.max_grad_norm);
   options.gradient_accumulation_steps = training.integer("gradient_accumulation_steps", 1, 1 << 20, 1);
+  options.parallel_chunks = training.integer("parallel_chunks", 1, 1024, 1);
   options.seed = static_cast<uint64_t>(training.integer("seed", 0, INT64_MAX, 10086));
   training.finish();
   options.optimizer = parse_adamw(config.object("optimizer"));

@@ -34,6 +34,9 @@ struct TrainerOptions {
   double max_grad_norm = 1.0;  ///< 0: no clipping
   int64_t gradient_accumulation_steps =
       1;  ///< micro-batches of an optimizer step; TrainStep::compute runs them all
+  /// Threads that each compute a share of every micro-batch's rows on their own (transformer; ChunkWorkers).
+  /// Set `threads` to 1 beside it where other programs share the cores.
+  int64_t parallel_chunks = 1;
   AdamWOptions optimizer;
   LrSchedule lr_scheduler;
   uint64_t seed = 0;  ///< recorded with the run

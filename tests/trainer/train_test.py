@@ -110,6 +110,16 @@ def test_resuming_in_a_new_process_changes_no_bit(config, tmp_path):
     assert weights_hash(tmp_path) == weights_hash(straight(config))
 
 
+def test_chunks_change_results_by_rounding_alone_and_threads_by_nothing(config, tmp_path):
+    for name, *settings in [("a", "threads=1", "training.parallel_chunks=2"), ("b", "threads=2", "training.parallel_chunks=2")]:
+        train(config, f"experiment.output_dir={tmp_path}/{name}", "training.max_train_steps=4", *settings)
+    train(config, f"experiment.output_dir={tmp_path}/c", "training.max_train_steps=4")
+    a, b, c = (losses(f"{tmp_path}/{name}") for name in "abc")
+    assert {s: e["loss"] for s, e in a.items()} == {s: e["loss"] for s, e in b.items()}
+    for step in a:
+        assert a[step]["loss"] == pytest.approx(c[step]["loss"], rel=1e-4) and a[step]["loss"] > 0
+
+
 def interrupt(config, run, wanted_signal, after_step):
     """Starts a run, signals it once metrics show `after_step`, returns its exit status."""
     process = subprocess.Popen([PROGRAM, "train", "--config", str(config), f"experiment.output_dir={run}"],
