@@ -132,15 +132,15 @@ void SftStep::save_model(const std::string& directory) const {
   mmada::save_model(model_, directory, options_.tokenizer_source);
 }
 
-MetricValues SftStep::evaluate(int64_t step) {
-  MetricValues values;
+Evaluation SftStep::evaluate(int64_t step) {
+  Evaluation found;
   for (const FlowConfig& flow : options_.flows.at(step))
     if (flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu) {
       const MetricValues gate =
           condition_gate(model_.transformer, options_.rows, flow, encoder_, options_.gate);
-      values.insert(values.end(), gate.begin(), gate.end());
+      found.values.insert(found.values.end(), gate.begin(), gate.end());
     }
-  return values;
+  return found;
 }
 
 }  // namespace mmada

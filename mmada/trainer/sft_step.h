@@ -33,7 +33,7 @@ class SftStep : public TrainStep {
   Json state() const override;
   void restore(const Json& state) override;
   void save_model(const std::string& directory) const override;
-  MetricValues evaluate(int64_t step) override;
+  Evaluation evaluate(int64_t step) override;
 
   const Model& model() const { return model_; }
 

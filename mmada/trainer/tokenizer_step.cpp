@@ -7,11 +7,12 @@
 #include <cmath>
 
 #include "mmada/core/check.h"
+#include "mmada/vision/contact_sheet.h"
 
 namespace mmada {
 namespace {
 
-constexpr int64_t kHeldPictures = 32;
+constexpr int64_t kHeldPictures = 32, kShownPictures = 8;
 
 void add(const char* name, const at::Tensor& value, double share, StepReport* report) {
   const auto same = std::find_if(report->parts.begin(), report->parts.end(),
@@ -78,7 +79,7 @@ void TokenizerStep::restore(const Json& state) {
   fields.finish();
 }
 
-MetricValues TokenizerStep::evaluate(int64_t) {
+Evaluation TokenizerStep::evaluate(int64_t) {
   const at::NoGradGuard no_grad;
   if (!held_.defined()) {  // the source's first pictures, without moving its position
     const Json position = source_->state();
@@ -86,10 +87,16 @@ MetricValues TokenizerStep::evaluate(int64_t) {
     source_->restore(position);
   }
   const at::Tensor codes = tokenizer_.encode(held_);
-  const at::Tensor error = (tokenizer_.decode(codes).clamp(-1, 1) - held_).to(at::kFloat) / 2;
+  const at::Tensor decoded = tokenizer_.decode(codes).clamp(-1, 1);
+  const at::Tensor error = (decoded - held_).to(at::kFloat) / 2;
   const double mse = std::max(1e-12, error.square().mean().item<double>());
   const auto used = static_cast<double>(std::get<0>(at::_unique2(codes.flatten())).numel());
-  return {{"eval/psnr", -10.0 * std::log10(mse)}, {"eval/codes_used", used}};
+  std::vector<Image> sheet;  // the pictures above what became of them
+  for (const at::Tensor& row : {held_, decoded})
+    for (int64_t i = 0; i < kShownPictures; ++i)
+      sheet.push_back(tensor_to_image(row[i].to(at::kCPU, at::kFloat)));
+  return {.values = {{"eval/psnr", -10.0 * std::log10(mse)}, {"eval/codes_used", used}},
+          .images = {{"eval/reconstruction", contact_sheet(sheet, {.columns = kShownPictures})}}};
 }
 
 TokenizerLossOptions parse_tokenizer_loss(Fields fields) {

@@ -34,9 +34,9 @@ class TokenizerStep : public TrainStep {
   void save_model(const std::string& directory) const override {
     save_image_tokenizer(tokenizer_, directory);
   }
-  /// Peak signal-to-noise ratio (dB, pictures in [0, 1]) and share of the codebook used, on a fixed set of
+  /// Peak signal-to-noise ratio (dB, pictures in [0, 1]) and the number of codes used, on a fixed set of
   /// pictures.
-  MetricValues evaluate(int64_t step) override;
+  Evaluation evaluate(int64_t step) override;
 
  private:
   at::Tensor draw(SampleSource& source, int64_t count) const;

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mmada/core/json.h"
+#include "mmada/formats/image_file.h"
 #include "mmada/model/transformer.h"
 #include "mmada/trainer/metrics.h"
 
@@ -17,6 +19,12 @@ struct StepReport {
   MetricValues parts;  ///< its terms, without coefficients
   int64_t rows = 0;    ///< rows or pictures of the step
   int64_t tokens = 0;  ///< positions (of rows) or image tokens (of pictures) of the step
+};
+
+/// What is measured now and then.
+struct Evaluation {
+  MetricValues values;
+  std::vector<std::pair<std::string, Image>> images;  ///< for TensorBoard
 };
 
 /// What a trainer trains: the parameters, how a step's gradients come about, and what is saved.
@@ -35,8 +43,8 @@ class TrainStep {
   virtual void restore(const Json& state) = 0;
   /// Writes the model in its published layout into a new or existing directory.
   virtual void save_model(const std::string& directory) const = 0;
-  /// Metrics measured now and then on the current weights; changes no state.
-  virtual MetricValues evaluate(int64_t step) = 0;
+  /// Measures the current weights; changes no state.
+  virtual Evaluation evaluate(int64_t step) = 0;
 };
 
 }  // namespace mmada

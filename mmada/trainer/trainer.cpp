@@ -200,7 +200,8 @@ void Trainer::clip(const StepReport& report, int64_t step, MetricValues* values)
 }
 
 void Trainer::evaluate(int64_t step, Metrics* metrics) {
-  const MetricValues values = step_.evaluate(step);
+  const auto [values, images] = step_.evaluate(step);
+  for (const auto& [name, image] : images) metrics->image(name, step, image);
   if (values.empty()) return;
   metrics->write(step, values);
   std::string text = cat("step ", step, ":");

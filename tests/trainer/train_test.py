@@ -2,6 +2,7 @@
 """`mmada train` as a user runs it: interrupted runs, damaged weights, events, all three tasks."""
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 PROGRAM = os.environ["MMADA_PROGRAM"]
@@ -53,7 +55,7 @@ def config(tmp_path_factory):
     text = {"task": "text_tokenizer", "experiment": {"output_dir": f"{root}/text"}, "tokenizer": {"vocab_size": 320},
             "dataset": {"texts": [{"samples": 50, "source": {"type": "shapes", "task": "question"}}]}}
     half = {"ch": 4, "ch_mult": [1, 1, 1, 1], "num_res_blocks": [0, 0, 0, 0], "z_channels": 4}
-    image = {"task": "image_tokenizer", "experiment": {"output_dir": f"{root}/image", "log_every": 1},
+    image = {"task": "image_tokenizer", "experiment": {"output_dir": f"{root}/image", "log_every": 1, "evaluate_every": 2},
              "model": {"architecture": {"encoder": half, "decoder": half, "norm_groups": 2}},
              "dataset": {"rows": 2, "resolution": 64, "source": {"type": "shapes", "task": "picture"}},
              "training": {"max_train_steps": 2}}
@@ -265,3 +267,17 @@ def test_tensorboard_events_hold_the_same_scalars(config):
     for step, entry in losses(straight(config)).items():
         assert scalars["loss/t2i"][step] == np.float32(entry["loss/t2i"])
     assert set(scalars["gate/mmu/gap"]) == {6, 12}
+
+
+def test_tensorboard_events_hold_pictures_of_the_reconstruction(config):
+    (path,) = glob.glob(f"{config.parent}/image/events/events.out.tfevents.*")
+    pictures = []
+    for event in (dict(fields(record)) for record in records(path)):
+        value = dict(fields(dict(fields(event[5]))[1])) if 5 in event else {}
+        if 4 in value:
+            pictures.append((value[1], event[2], dict(fields(value[4]))))
+    ((tag, step, image),) = pictures
+    decoded = Image.open(io.BytesIO(image[4]))
+    assert (tag, step) == (b"eval/reconstruction", 2)
+    assert decoded.size == (image[2], image[1]) and image[3] == 3 and decoded.format == "PNG"
+    assert decoded.size[0] > 8 * 64 and decoded.size[1] > 2 * 64
