@@ -7,6 +7,7 @@
 #include "mmada/core/check.h"
 #include "mmada/core/quote.h"
 #include "mmada/model/checkpoint.h"
+#include "mmada/ops/load_cuda.h"
 
 namespace mmada {
 namespace {
@@ -63,7 +64,7 @@ at::Device device_from_name(const std::string& name) {
     throw UsageError(cat("device: found ", quote(name), ", expected cpu, cuda or cuda:N"));
   if (!cuda) return at::Device(at::kCPU);
   MMADA_CHECK(at::hasCUDA(), "device: found ", quote(name),
-              ", expected cpu: no CUDA device or driver is available here");
+              ", expected cpu: ", cuda_library().loaded ? "the CUDA driver shows no device" : cuda_library().reason);
   const size_t devices = at::globalContext().getAcceleratorHooksInterface(at::kCUDA).deviceCount();
   MMADA_CHECK(std::stoul(index) < devices, "device: found ", quote(name),
               ", expected cuda:0 to cuda:", devices - 1);

@@ -4,22 +4,11 @@
 #include <ATen/ATen.h>
 
 #include "mmada/core/check.h"
+#include "mmada/ops/lfq.h"
 
 namespace mmada {
 
-namespace {
-
-/// 2^(bits-1), ..., 2, 1 as a column that broadcasts over [B, bits, h, w].
-at::Tensor bit_shifts(int64_t bits, const at::Device& device) {
-  return at::arange(bits - 1, -1, -1, at::TensorOptions(at::kLong).device(device)).view({1, bits, 1, 1});
-}
-
-}  // namespace
-
-at::Tensor latent_to_codes(const at::Tensor& latent_BChw) {
-  const at::Tensor bits = latent_BChw.gt(0).to(at::kLong);
-  return at::bitwise_left_shift(bits, bit_shifts(latent_BChw.size(1), latent_BChw.device())).sum(1);
-}
+at::Tensor latent_to_codes(const at::Tensor& latent_BChw) { return lfq_pack(latent_BChw); }
 
 at::Tensor codes_to_latent(const at::Tensor& codes_Bhw, int64_t bits, at::ScalarType dtype) {
   MMADA_CHECK(codes_Bhw.dim() == 3 && codes_Bhw.scalar_type() == at::kLong, "image codes: found shape ",
@@ -29,9 +18,7 @@ at::Tensor codes_to_latent(const at::Tensor& codes_Bhw, int64_t bits, at::Scalar
                   (codes_Bhw.min().item<int64_t>() >= 0 && codes_Bhw.max().item<int64_t>() < size),
               "image codes: found ", codes_Bhw.min().item<int64_t>(), " to ", codes_Bhw.max().item<int64_t>(),
               ", expected 0 to ", size - 1);
-  const at::Tensor bit =
-      at::bitwise_right_shift(codes_Bhw.unsqueeze(1), bit_shifts(bits, codes_Bhw.device())).bitwise_and(1);
-  return bit.to(dtype).mul(2).sub(1);
+  return lfq_unpack(codes_Bhw, bits, dtype);
 }
 
 namespace {
