@@ -29,14 +29,14 @@ show() {
   "$mmada" "$@"
 }
 
-show text "${model[@]}" --sampler "$root/configs/sampler/pocket_text.json" --prompt "what is 47 + 38 ?"
-show mmu "${model[@]}" "${vision[@]}" --sampler "$root/configs/sampler/pocket_mmu.json" \
-  --image "$root/examples/pocket/scene.png" --prompt "how many shapes ?"
-show t2i "${model[@]}" "${vision[@]}" --sampler "$root/configs/sampler/pocket_t2i.json" --seed 7 \
+show text "${model[@]}" --sampler pocket_text --prompt "what is 47+38?"
+show mmu "${model[@]}" "${vision[@]}" --sampler pocket_text --image "$root/examples/pocket/scene.png" \
+  --prompt "what color is the star?"
+show t2i "${model[@]}" "${vision[@]}" --sampler pocket_image --seed 7 \
   --prompt "a large red square at top left and a small blue circle at bottom right" \
   --output "$out/drawn.png" --contact-sheet "$out/denoising_steps.png"
-show inpaint "${model[@]}" "${vision[@]}" --sampler "$root/configs/sampler/pocket_t2i.json" --seed 7 \
-  --image "$root/examples/pocket/scene.png" --mask "$root/examples/pocket/mask.png" \
-  --prompt "$(cat "$root/examples/pocket/mask_prompt.txt")" --output "$out/inpainted.png"
+show inpaint "${model[@]}" "${vision[@]}" --sampler pocket_image --seed 7 \
+  --image "$root/examples/pocket/scene.png" --mask "$root/examples/pocket/mask.png" --output "$out/inpainted.png" \
+  --prompt "a large purple circle at top left and a small green triangle at top right and a large blue square at bottom right"
 
 printf '\nGenerated in %d s; pictures are in %s\n' $((SECONDS - started)) "${out/#$root\//}"
