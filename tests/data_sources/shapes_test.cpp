@@ -58,7 +58,7 @@ TEST_CASE("every answer and its reasoning follow from the scene") {
     REQUIRE(sample.question.answer == expected.answer);
     REQUIRE(sample.question.reasoning == expected.reasoning);
     REQUIRE(sample.caption == oracle::caption(scene));
-    REQUIRE(parse_scene(options, scene, "scene") == sample.scene);
+    REQUIRE((parse_scene(options, scene, "scene") == sample.scene));
     ++kinds[question_kind_name(sample.question.kind)];
   }
   CHECK(kinds.size() == 6);

@@ -120,7 +120,7 @@ TEST_CASE("a cell that shows no shape is unreadable rather than guessed at") {
       if ((x / 4 + y / 4) % 2 == 0) std::fill_n(image.row(y) + x * 3, 3, uint8_t{90});
   const FoundScene found = finder.find(image);
   CHECK(found.unreadable == 1);
-  CHECK(found.scene == Scene{{0, 1, 1, 0}});
+  CHECK((found.scene == Scene{{0, 1, 1, 0}}));
   CHECK_FALSE(found.matches({{0, 1, 1, 0}}));
 }
 
