@@ -63,8 +63,8 @@ at::Device device_from_name(const std::string& name) {
   if (name != "cpu" && !(cuda && numbered))
     throw UsageError(cat("device: found ", quote(name), ", expected cpu, cuda or cuda:N"));
   if (!cuda) return at::Device(at::kCPU);
-  MMADA_CHECK(at::hasCUDA(), "device: found ", quote(name),
-              ", expected cpu: ", cuda_library().loaded ? "the CUDA driver shows no device" : cuda_library().reason);
+  MMADA_CHECK(at::hasCUDA(), "device: found ", quote(name), ", expected cpu: ",
+              cuda_library().loaded ? "the CUDA driver shows no device" : cuda_library().reason);
   const size_t devices = at::globalContext().getAcceleratorHooksInterface(at::kCUDA).deviceCount();
   MMADA_CHECK(std::stoul(index) < devices, "device: found ", quote(name),
               ", expected cuda:0 to cuda:", devices - 1);
