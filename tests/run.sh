@@ -34,12 +34,17 @@ stage "tests"
 grep -q '100% tests passed' "$build/ctest.log"
 
 stage "an outside project against the installed library"
-rm -rf "$build/stage" "$build/consumer"
+rm -rf "$build/stage" "$build/consumer" "$build/link_library"
 cmake --install "$build" --prefix "$build/stage" >/dev/null
 cmake -S "$root/tests/consumer" -B "$build/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DCMAKE_PREFIX_PATH="$build/stage" >/dev/null
 cmake --build "$build/consumer"
 "$build/consumer/consumer"
+cmake -S "$root/examples/link_library" -B "$build/link_library" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_PREFIX_PATH="$build/stage" >/dev/null
+cmake --build "$build/link_library"
+pocket=$root/examples/pocket
+(cd "$build/link_library" && ./link_library "$pocket/mmada" "$pocket/image_tokenizer" "$pocket/mask.png" && test -s mended.png)
 "$build/stage/bin/mmada" info
 
 stage "sanitizers"

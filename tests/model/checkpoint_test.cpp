@@ -159,7 +159,7 @@ TEST_CASE("weights convert to the type asked for") {
                     narrow.transformer.parameters()[i].tensor));
   CHECK_THROWS_AS(load_model(kGolden, {.dtype = "int8"}), UsageError);
   CHECK_THROWS_AS(load_model(kGolden, {.device = "gpu"}), UsageError);
-  if (!at::hasCUDA()) CHECK_THAT(message_of(kGolden, {.device = "cuda"}), Catch::Contains("no CUDA device"));
+  if (!at::hasCUDA()) CHECK_THAT(message_of(kGolden, {.device = "cuda"}), Catch::Contains("no CUDA"));
 }
 
 TEST_CASE("tokenizer files are copied along") {
