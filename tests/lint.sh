@@ -16,6 +16,6 @@ done
 for file in "${sources[@]}"; do
   [ "$(wc -l <"$file")" -le 500 ] || complain "$file: longer than 500 lines"
 done
-git grep -nIE 'TODO|FIXME|XXX|not implemented' -- '*.h' '*.cpp' '*.cu' '*.py' && complain "unfinished places above"
-git grep -nIE '(/home/|/root/|/work/)' -- . ':!tests/lint.sh' && complain "machine paths above"
+git grep -nIE 'TO[D]O|FIX[M]E|XX[X]|not implemente[d]' -- '*.h' '*.cpp' '*.cu' '*.py' && complain "unfinished places above"
+git grep -nIE '/(home|root|work)/' -- . && complain "machine paths above"
 exit $status
