@@ -14,7 +14,8 @@ cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_
   -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" >/dev/null
 chosen='^(core|formats|fuzz)_'
 [ "${1:-}" = --full ] && chosen='.'
-targets=$(ninja -C "$build" -t targets all | sed -n 's/^\([a-z][a-z0-9_]*_test\): phony$/\1/p' | grep -v '^cmake_' | grep -E "$chosen")
+targets=$(ninja -C "$build" -t targets all | sed -nE 's/^([a-z][a-z0-9_]*_test|replay_[a-z]+): phony$/\1/p' | grep -v '^cmake_' |
+  grep -E "$chosen|^replay_")
 # shellcheck disable=SC2086
 cmake --build "$build" --target $targets
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
