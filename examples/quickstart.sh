@@ -3,6 +3,7 @@
 # From a bare machine to generated text and pictures: sets up, builds, and lets the small model in examples/pocket write,
 # see, draw and repair. Where there is no GPU only the CPU side is downloaded and built. Run it again to reuse everything.
 set -euo pipefail
+[ $# -eq 0 ] || { echo "quickstart.sh: unknown argument '$1', expected none" >&2; exit 2; }
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${MMADA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmada}
 build=$root/build/quickstart

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "mmada/core/rng.h"
+
 namespace mmada {
 namespace {
 
@@ -123,6 +125,12 @@ const std::vector<double>& ShapesOptions::count_weights_at(uint64_t index) const
   for (const auto& stage : stages)
     if (index < static_cast<uint64_t>(stage.until)) return stage.weights;
   return count_weights;
+}
+
+bool ShapesOptions::sum_held_out(int64_t a, int64_t b) const {
+  if (sum_modulus == 0) return false;
+  return Rng(0, "shapes/held-out sums", static_cast<uint64_t>(a * 100 + b))
+             .below(static_cast<uint64_t>(sum_modulus)) == 0;
 }
 
 std::string ShapesOptions::cell_name(int64_t cell) const {

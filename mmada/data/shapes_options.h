@@ -59,12 +59,14 @@ struct ShapesOptions {
   std::vector<double> count_weights = {0.35, 0.4, 0.25};  ///< of 1, 2, 3, ... shapes
   std::vector<CountStage> stages;  ///< a curriculum before count_weights applies, by sample index
   /// In the order of QuestionKind. A kind the scene cannot answer falls back to "what is at".
-  std::array<double, kQuestionKinds> question_weights = {0.3, 0.2, 0.15, 0.1, 0.15, 0.1};
+  std::array<double, kQuestionKinds> question_weights = {0.2, 0.2, 0.15, 0.15, 0.15, 0.15};
 
   /// A (shape, colour) pair is held out when (shape index + colour index) % pair_modulus == 0; 0 holds
   /// nothing out.
   int64_t pair_modulus = 8;
-  /// An ordered sum a + b is held out when (31 a + 17 b) % sum_modulus == 0; 0 holds nothing out.
+  /// A `sum_modulus`-th of the ordered sums a + b is held out, chosen by a hash: a rule linear in the digits
+  /// would hold out whole digit pairs, and no model can know 3 + 1 in the units that never saw it. 0 holds
+  /// nothing out.
   int64_t sum_modulus = 10;
   int64_t operand_min = 10, operand_max = 99;  ///< two-digit operands of the arithmetic problems
 
@@ -72,9 +74,7 @@ struct ShapesOptions {
   bool pair_held_out(int shape, int color) const {
     return pair_modulus > 0 && (shape + color) % pair_modulus == 0;
   }
-  bool sum_held_out(int64_t a, int64_t b) const {
-    return sum_modulus > 0 && (31 * a + 17 * b) % sum_modulus == 0;
-  }
+  bool sum_held_out(int64_t a, int64_t b) const;
   /// Weights of the shape counts that hold at a sample index.
   const std::vector<double>& count_weights_at(uint64_t index) const;
   /// The cell's name in texts, such as "top left"; row-major.

@@ -25,6 +25,16 @@ std::vector<const SceneObject*> unique_by(const Scene& scene, Key key) {
 
 int64_t name_key(const SceneObject& object) { return object.shape * 4096 + object.color; }
 
+/// What a look at every cell tells: "top left large red square, bottom right small blue star". Every question
+/// but "describe" is answered from it, so that each teaches the same reading and leaves the rest to the text.
+std::string scan(const ShapesOptions& options, const Scene& scene) {
+  std::string text;
+  for (const auto& object : scene)
+    text += cat(text.empty() ? "" : ", ", options.cell_name(object.cell), " ",
+                object_phrase(options, object, false));
+  return text;
+}
+
 Question ask_describe(const ShapesOptions& options, const Scene& scene) {
   return {QuestionKind::kDescribe, "describe the picture", "", scene_caption(options, scene)};
 }
@@ -32,7 +42,7 @@ Question ask_describe(const ShapesOptions& options, const Scene& scene) {
 Question ask_what_at(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   const SceneObject& object = scene[rng.below(scene.size())];
   return {QuestionKind::kWhatAt, cat("what is at ", options.cell_name(object.cell), "?"),
-          object_phrase(options, object), object_name(options, object)};
+          scan(options, scene), object_name(options, object)};
 }
 
 std::optional<Question> ask_color(const ShapesOptions& options, const Scene& scene, Rng& rng) {
@@ -41,7 +51,7 @@ std::optional<Question> ask_color(const ShapesOptions& options, const Scene& sce
   const SceneObject& object = *candidates[rng.below(candidates.size())];
   return Question{QuestionKind::kColor,
                   cat("what color is the ", outline_name(options.shapes[object.shape]), "?"),
-                  object_phrase(options, object), options.colors[object.color].name};
+                  scan(options, scene), options.colors[object.color].name};
 }
 
 std::optional<Question> ask_where(const ShapesOptions& options, const Scene& scene, Rng& rng) {
@@ -49,33 +59,37 @@ std::optional<Question> ask_where(const ShapesOptions& options, const Scene& sce
   if (candidates.empty()) return {};
   const SceneObject& object = *candidates[rng.below(candidates.size())];
   return Question{QuestionKind::kWhere, cat("where is the ", object_name(options, object), "?"),
-                  object_phrase(options, object), options.cell_name(object.cell)};
+                  scan(options, scene), options.cell_name(object.cell)};
 }
 
 Question ask_count(const ShapesOptions& options, const Scene& scene, Rng& rng) {
-  std::string names;
-  for (const auto& object : scene) names += (names.empty() ? "" : ", ") + object_name(options, object);
   if (rng.uniform() < 0.5)
-    return {QuestionKind::kCount, "how many shapes?", names, std::to_string(scene.size())};
+    return {QuestionKind::kCount, "how many shapes?", scan(options, scene), std::to_string(scene.size())};
   // Mostly a colour that is there; sometimes any, so that "0" is an answer too.
   const bool present = rng.uniform() >= 0.35;
   const int color = present ? scene[rng.below(scene.size())].color : draw_index(options.colors, rng);
   const auto count =
       std::count_if(scene.begin(), scene.end(), [&](const auto& object) { return object.color == color; });
-  return {QuestionKind::kCount, cat("how many ", options.colors[color].name, " shapes?"), names,
-          std::to_string(count)};
+  return {QuestionKind::kCount, cat("how many ", options.colors[color].name, " shapes?"),
+          scan(options, scene), std::to_string(count)};
 }
 
 std::optional<Question> ask_compare(const ShapesOptions& options, const Scene& scene, Rng& rng) {
-  const auto candidates = unique_by(scene, name_key);
-  if (candidates.size() < 2) return {};
-  const size_t first = rng.below(candidates.size());
-  const size_t second = (first + 1 + rng.below(candidates.size() - 1)) % candidates.size();
-  const SceneObject &a = *candidates[first], &b = *candidates[second];
-  return Question{QuestionKind::kCompare,
-                  cat("is the ", object_name(options, a), " larger than the ", object_name(options, b), "?"),
-                  cat(object_phrase(options, a, false), ", ", object_phrase(options, b, false)),
-                  a.size > b.size ? "yes" : "no"};
+  using Pair = std::pair<const SceneObject*, const SceneObject*>;
+  std::vector<Pair> all, unequal;
+  for (const SceneObject* a : unique_by(scene, name_key))
+    for (const SceneObject* b : unique_by(scene, name_key)) {
+      if (a != b) all.push_back({a, b});
+      if (a->size != b->size) unequal.push_back({a, b});
+    }
+  if (all.empty()) return {};
+  // Mostly different sizes, else "no" would be right three times in four.
+  const auto& pairs = !unequal.empty() && rng.uniform() < 0.8 ? unequal : all;
+  const auto& [a, b] = pairs[rng.below(pairs.size())];
+  return Question{
+      QuestionKind::kCompare,
+      cat("is the ", object_name(options, *a), " larger than the ", object_name(options, *b), "?"),
+      scan(options, scene), a->size > b->size ? "yes" : "no"};
 }
 
 template <class Items, class Name>

@@ -28,6 +28,13 @@ inline std::string caption(const Json& scene) {
   return text;
 }
 
+inline std::string scan(const Json& scene) {
+  std::string text;
+  for (const auto& o : scene)
+    text += (text.empty() ? "" : ", ") + get(o, "cell") + " " + get(o, "size") + " " + name(o);
+  return text;
+}
+
 inline std::string between(const std::string& text, const std::string& before, const std::string& after) {
   const auto begin = text.find(before) + before.size();
   return text.substr(begin, text.find(after, begin) - begin);
@@ -51,35 +58,31 @@ inline Answer answer(const Json& scene, const std::string& question) {
   if (question.starts_with("what is at ")) {
     const std::string cell = between(question, "what is at ", "?");
     const Json& object = only(scene, [&](const Json& o) { return get(o, "cell") == cell; });
-    return {name(object), phrase(object)};
+    return {name(object), scan(scene)};
   }
   if (question.starts_with("what color is the ")) {
     const std::string shape = between(question, "what color is the ", "?");
     const Json& object = only(scene, [&](const Json& o) { return get(o, "shape") == shape; });
-    return {get(object, "color"), phrase(object)};
+    return {get(object, "color"), scan(scene)};
   }
   if (question.starts_with("where is the ")) {
     const std::string wanted = between(question, "where is the ", "?");
     const Json& object = only(scene, [&](const Json& o) { return name(o) == wanted; });
-    return {get(object, "cell"), phrase(object)};
+    return {get(object, "cell"), scan(scene)};
   }
   if (question.starts_with("how many ")) {
     const std::string color =
         question == "how many shapes?" ? "" : between(question, "how many ", " shapes?");
     int count = 0;
-    std::string names;
-    for (const auto& object : scene) {
-      count += color.empty() || get(object, "color") == color;
-      names += (names.empty() ? "" : ", ") + name(object);
-    }
-    return {std::to_string(count), names};
+    for (const auto& object : scene) count += color.empty() || get(object, "color") == color;
+    return {std::to_string(count), scan(scene)};
   }
   const std::string first = between(question, "is the ", " larger than the ");
   const std::string second = between(question, " larger than the ", "?");
   const Json& a = only(scene, [&](const Json& o) { return name(o) == first; });
   const Json& b = only(scene, [&](const Json& o) { return name(o) == second; });
   const bool larger = get(a, "size") == "large" && get(b, "size") == "small";
-  return {larger ? "yes" : "no", get(a, "size") + " " + first + ", " + get(b, "size") + " " + second};
+  return {larger ? "yes" : "no", scan(scene)};
 }
 
 /// Whether the point (dx, dy) from the centre belongs to the outline; the star by winding angles of its ten

@@ -12,20 +12,52 @@ using namespace mmada;
 TEST_CASE("training never shows a held-out pair or sum and held-out samples always do") {
   const ShapesOptions options;
   std::set<std::pair<int, int>> held;
+  std::set<std::pair<int64_t, int64_t>> trained, unseen_sums;
   for (int i = 0; i < 10000; ++i) {
     const auto train = shapes_sample(options, ShapesSplit::kTrain, 5, i);
     for (const auto& object : train.scene) REQUIRE((object.shape + object.color) % 8 != 0);
     const auto problem = arithmetic_sample(options, ShapesSplit::kTrain, 5, i);
-    REQUIRE((problem.a * 31 + problem.b * 17) % 10 != 0);
+    trained.insert({problem.a, problem.b});
     const auto other = shapes_sample(options, ShapesSplit::kHeldOut, 5, i);
     int count = 0;
     for (const auto& object : other.scene)
       if ((object.shape + object.color) % 8 == 0) ++count, held.insert({object.shape, object.color});
     REQUIRE(count == 1);
     const auto unseen = arithmetic_sample(options, ShapesSplit::kHeldOut, 5, i);
-    REQUIRE((unseen.a * 31 + unseen.b * 17) % 10 == 0);
+    unseen_sums.insert({unseen.a, unseen.b});
   }
   CHECK(held == std::set<std::pair<int, int>>{{0, 0}, {1, 7}, {2, 6}, {3, 5}});
+  for (const auto& sum : unseen_sums) REQUIRE(trained.count(sum) == 0);
+}
+
+TEST_CASE("a tenth of the sums is held out and training still meets every pair of digits in either place") {
+  const ShapesOptions options;
+  int held = 0;
+  std::set<std::pair<int64_t, int64_t>> units, tens;
+  for (int64_t a = 10; a < 100; ++a)
+    for (int64_t b = 10; b < 100; ++b) {
+      held += options.sum_held_out(a, b);
+      if (options.sum_held_out(a, b)) continue;
+      units.insert({a % 10, b % 10});
+      tens.insert({a / 10, b / 10});
+    }
+  CHECK(held > 700);
+  CHECK(held < 920);
+  CHECK(units.size() == 100);
+  CHECK(tens.size() == 81);
+}
+
+TEST_CASE("comparisons mostly meet different sizes where the scene has them") {
+  const ShapesOptions options;
+  int yes = 0, asked = 0;  // half the pairs differ in size, half of those would be "yes": a quarter
+  for (int i = 0; i < 20000; ++i) {
+    const auto question = shapes_sample(options, ShapesSplit::kTrain, 3, i).question;
+    if (question.kind != QuestionKind::kCompare) continue;
+    ++asked;
+    yes += question.answer == "yes";
+  }
+  CHECK(yes > asked * 0.27);
+  CHECK(yes < asked * 0.5);
 }
 
 TEST_CASE("tokenizer pictures with exact cells hold no held-out pair either") {
