@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "kernels/common/context.h"
 #include "kernels/common/float_types.h"
+#include "kernels/simt/simt.cuh"
 
 namespace mmada::kernels {
 
@@ -28,9 +26,12 @@ Status dispatch_float(FloatType type, F&& f) {
   return Status::kUnsupported;
 }
 
-/// What became of the launches since the last call. Errors of earlier work stay with whoever asks next.
-inline Status launch_status() {
-  return cudaGetLastError() == cudaSuccess ? Status::kOk : Status::kLaunchFailed;
+/// kernel<<<grid, block, shared_bytes, context.stream>>>(arguments...).
+template <class... P, class... A>
+Status launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, const Context& context,
+              const A&... arguments) {
+  const bool launched = simt::launch(kernel, grid, block, shared_bytes, context.stream, arguments...);
+  return launched ? Status::kOk : Status::kLaunchFailed;
 }
 
 /// Blocks for `count` elements, at most what one grid-stride launch needs to fill any GPU.

@@ -46,7 +46,7 @@ __device__ Moments sum_channel(const GroupNormSiluParams& p, const T* chunk, int
 
 template <class T>
 __global__ void moments_kernel(GroupNormSiluParams p, Plan plan, int64_t block_groups, Moments* out) {
-  __shared__ Moments partial[kThreads];
+  auto* partial = reinterpret_cast<Moments*>(simt::shared_memory());  // [kThreads]
   const int64_t per_group = p.channels / p.groups;
   const int64_t group_begin = blockIdx.y * block_groups;
   const int64_t groups = min(block_groups, p.groups - group_begin);
@@ -128,13 +128,13 @@ __global__ void apply_kernel(GroupNormSiluParams p, const Affine* affine) {
 }
 
 template <class T, int kWide>
-void launch_apply(const GroupNormSiluParams& p, const Affine* affine, CUstream_st* stream) {
+Status launch_apply(const GroupNormSiluParams& p, const Affine* affine, const Context& context) {
   const dim3 grid(blocks_for(p.positions * p.channels / kWide, kThreads), static_cast<unsigned>(p.batch));
-  apply_kernel<T, kWide><<<grid, kThreads, 0, stream>>>(p, affine);
+  return launch(apply_kernel<T, kWide>, grid, kThreads, 0, context, p, affine);
 }
 
 template <class T>
-Status launch(const GroupNormSiluParams& p, const Context& context) {
+Status launch_all(const GroupNormSiluParams& p, const Context& context) {
   const Plan plan(p);
   const int64_t block_groups = groups_per_block(p);
   const dim3 grid(static_cast<unsigned>(plan.chunks),
@@ -142,15 +142,16 @@ Status launch(const GroupNormSiluParams& p, const Context& context) {
                   static_cast<unsigned>(p.batch));
   Moments* moments = group_norm::moments_of(context);
   Affine* affine = group_norm::affine_of(p, context);
-  moments_kernel<T><<<grid, kThreads, 0, context.stream>>>(p, plan, block_groups, moments);
-  affine_kernel<T><<<static_cast<unsigned>(p.batch), kThreads, 0, context.stream>>>(p, plan, moments, affine);
+  Status status = launch(moments_kernel<T>, grid, kThreads, kThreads * sizeof(Moments), context, p, plan,
+                         block_groups, moments);
+  if (status != Status::kOk) return status;
+  status = launch(affine_kernel<T>, static_cast<unsigned>(p.batch), kThreads, 0, context, p, plan, moments,
+                  affine);
+  if (status != Status::kOk) return status;
   constexpr int kWide = 16 / sizeof(T);
   const auto address = reinterpret_cast<uintptr_t>(p.x) | reinterpret_cast<uintptr_t>(p.y);
-  if (p.channels % kWide == 0 && address % 16 == 0)
-    launch_apply<T, kWide>(p, affine, context.stream);
-  else
-    launch_apply<T, 1>(p, affine, context.stream);
-  return launch_status();
+  return p.channels % kWide == 0 && address % 16 == 0 ? launch_apply<T, kWide>(p, affine, context)
+                                                      : launch_apply<T, 1>(p, affine, context);
 }
 
 }  // namespace
@@ -160,7 +161,7 @@ Status group_norm_silu_cuda(const GroupNormSiluParams& params, const Context& co
   constexpr int64_t kMaxGrid = 65535;
   if (params.batch > kMaxGrid || params.groups > kMaxGrid) return Status::kUnsupported;
   if (params.batch == 0 || params.positions == 0) return Status::kOk;
-  return dispatch_float(params.type, [&]<class T>() { return launch<T>(params, context); });
+  return dispatch_float(params.type, [&]<class T>() { return launch_all<T>(params, context); });
 }
 
 }  // namespace mmada::kernels

@@ -39,8 +39,7 @@ Status lfq_pack_cuda(const LfqPackParams& params, const Context& context) {
   const int64_t count = params.batch * params.positions;
   if (count == 0) return Status::kOk;
   return dispatch_float(params.type, [&]<class T>() {
-    lfq_pack_kernel<T><<<blocks_for(count, kThreads), kThreads, 0, context.stream>>>(params);
-    return launch_status();
+    return launch(lfq_pack_kernel<T>, blocks_for(count, kThreads), kThreads, 0, context, params);
   });
 }
 
@@ -49,8 +48,7 @@ Status lfq_unpack_cuda(const LfqUnpackParams& params, const Context& context) {
   const int64_t count = params.batch * params.positions;
   if (count == 0) return Status::kOk;
   return dispatch_float(params.type, [&]<class T>() {
-    lfq_unpack_kernel<T><<<blocks_for(count, kThreads), kThreads, 0, context.stream>>>(params);
-    return launch_status();
+    return launch(lfq_unpack_kernel<T>, blocks_for(count, kThreads), kThreads, 0, context, params);
   });
 }
 

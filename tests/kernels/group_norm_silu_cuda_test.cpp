@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "emulation.h"
+#include "kernels/group_norm_silu/group_norm_silu.h"
+
+using namespace mmada::kernels;
+
+namespace {
+
+struct Problem {
+  Problem(int64_t batch, int64_t positions, int64_t channels, int64_t groups, float offset = 0)
+      : x(emulation::normals(static_cast<size_t>(batch * positions * channels) + 1, 3)),
+        weight(emulation::normals(channels, 4)),
+        bias(emulation::normals(channels, 5)),
+        y(x.size() + 1, 77.0f) {
+    for (float& v : x) v += offset;
+    params = {.x = x.data(),
+              .y = y.data(),
+              .weight_C = weight.data(),
+              .bias_C = bias.data(),
+              .batch = batch,
+              .positions = positions,
+              .channels = channels,
+              .groups = groups,
+              .eps = 1e-6f};
+  }
+  std::vector<float> reference() const {
+    std::vector<float> expected(y.size(), 77.0f);
+    GroupNormSiluParams p = params;
+    p.y = expected.data() + (static_cast<float*>(params.y) - y.data());
+    group_norm_silu_ref(p);
+    return expected;
+  }
+  std::vector<float> emulated(emulation::Way way) {
+    emulation::use(way);
+    y.assign(y.size(), 77.0f);
+    workspace.assign(group_norm_silu_workspace_size(params) / sizeof(double) + 1, std::nan(""));
+    Context context;
+    context.workspace = workspace.data();
+    context.workspace_bytes = workspace.size() * sizeof(double);
+    REQUIRE(group_norm_silu_cuda(params, context) == Status::kOk);
+    return y;
+  }
+
+  std::vector<float> x, weight, bias, y;
+  std::vector<double> workspace;
+  GroupNormSiluParams params;
+};
+
+/// Largest |a - b| / (1 + |b|).
+double difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double d = std::abs(a[i] - b[i]) / (1.0 + std::abs(b[i]));
+    worst = d <= worst ? worst : d;  // NaN stays
+  }
+  return worst;
+}
+
+constexpr double kTolerance = 4e-6;  // vector_exp and the affine: a few fp32 roundings
+
+}  // namespace
+
+TEST_CASE("the CUDA group norm is the oracle's at odd sizes, the same bits under every schedule", "[tiny]") {
+  struct Sizes {
+    int64_t batch, positions, channels, groups;
+  };
+  std::vector<Sizes> all = {{1, 97, 6, 3}, {2, 33, 64, 32}, {1, 1, 32, 32}, {3, 7, 130, 2}};
+  if (mmada::simt::thread_sanitizer()) all.resize(1);
+  for (const Sizes s : all) {
+    Problem problem(s.batch, s.positions, s.channels, s.groups);
+    const std::vector<float> expected = problem.reference();
+    const std::vector<float> first = problem.emulated({mmada::simt::Schedule::kFair, true});
+    CHECK(difference(first, expected) < kTolerance);
+    for (const emulation::Way way : emulation::all_ways()) CHECK(problem.emulated(way) == first);
+  }
+}
+
+TEST_CASE("the CUDA group norm handles several chunks, a wide group and a large offset") {
+  const emulation::Way way = {mmada::simt::Schedule::kShuffled, true};
+  Problem chunks(1, 1025, 128, 32), wide(1, 40, 1030, 2), shifted(1, 300, 64, 32, 1000.0f);
+  CHECK(difference(chunks.emulated(way), chunks.reference()) < kTolerance);
+  CHECK(difference(wide.emulated(way), wide.reference()) < kTolerance);
+  // x itself carries 1000 / 2^24 of rounding
+  CHECK(difference(shifted.emulated(way), shifted.reference()) < 1e-3);
+}
+
+TEST_CASE("misaligned pictures take the narrow path and in-place ones work") {
+  const emulation::Way way = {mmada::simt::Schedule::kReverse, true};
+  Problem misaligned(1, 5, 64, 32);
+  misaligned.params.x = misaligned.x.data() + 1;
+  misaligned.params.y = misaligned.y.data() + 1;
+  CHECK(difference(misaligned.emulated(way), misaligned.reference()) < kTolerance);
+  Problem in_place(1, 5, 64, 32);
+  const std::vector<float> expected = in_place.reference();
+  in_place.params.y = in_place.x.data();
+  in_place.emulated(way);
+  CHECK(difference({in_place.x.begin(), in_place.x.begin() + 320},
+                   {expected.begin(), expected.begin() + 320}) < kTolerance);
+}
