@@ -10,8 +10,15 @@ enable_language(CUDA)
 find_package(LibtorchCuda REQUIRED)
 
 add_library(mmada_cuda SHARED
+  attention/attention.cu
+  attention/attention_backward.cu
   group_norm_silu/group_norm_silu.cu
   lfq/lfq.cu
+  remask/remask.cu
+  rms_norm/rms_norm.cu
+  rope/rope.cu
+  select/select.cu
+  swiglu/swiglu.cu
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/group_norm_silu.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/lfq.cpp
 )

@@ -360,10 +360,14 @@ size_t due_copies(int groups_left) {
 void drop_copies(size_t count, int groups_left) {
   const auto groups = static_cast<int>(current->copy_groups.size());
   if (groups <= groups_left) return;
-  current->copies.erase(current->copies.begin(), current->copies.begin() + static_cast<ptrdiff_t>(count));
-  current->copy_groups.erase(current->copy_groups.begin(),
-                             current->copy_groups.begin() + (groups - groups_left));
-  for (size_t& end : current->copy_groups) end -= count;
+  // moved one by one: memmove would be an access in ThreadSanitizer's eyes
+  std::vector<PendingCopy>& copies = current->copies;
+  for (size_t i = count; i < copies.size(); ++i) copies[i - count] = copies[i];
+  copies.resize(copies.size() - count);
+  std::vector<size_t>& ends = current->copy_groups;
+  const auto dropped = static_cast<size_t>(groups - groups_left);
+  for (size_t i = dropped; i < ends.size(); ++i) ends[i - dropped] = ends[i] - count;
+  ends.resize(ends.size() - dropped);
 }
 
 }  // namespace mmada::simt
