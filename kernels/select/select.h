@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Shape suffix: N rows of logits.
+#pragma once
+
+#include "kernels/common/context.h"
+#include "kernels/common/float_types.h"
+#include "kernels/select/row_state.h"
+
+namespace mmada::kernels {
+
+/// One pass over logits [rows, columns], or over a chunk of the vocabulary of them: every row's states, to be
+/// merged by select_finish. A head whose logits never exist as a whole calls this once per chunk.
+///
+/// The choice is the largest logit + temperature * Gumbel noise, the lowest id among equals; the noise bits
+/// depend on (token_key, stream, step, position, vocabulary id) alone.
+struct SelectStatisticsParams {
+  const void* logits = nullptr;
+  /// Guidance: the unconditional logits, laid out like logits; null: none. In fp32:
+  /// uncond + (1 + guidance) (logits - uncond), or (1 + guidance) logits - guidance uncond.
+  const void* uncond = nullptr;
+  float guidance = 0;
+  bool difference_form = true;  ///< the first of the two formulas
+  FloatType type = FloatType::kF32;
+  int64_t rows = 0, columns = 0, row_stride = 0;
+  int32_t first_id = 0;                   ///< vocabulary id of column 0
+  const uint32_t* banned_bits = nullptr;  ///< bit id % 32 of word id / 32: counts as -inf; null: none
+  float temperature = 0;                  ///< 0: the largest logit
+  uint64_t token_key = 0;                 ///< of the noise
+  const uint32_t* positions_N = nullptr;  ///< read where there is noise
+  const uint32_t* steps_N = nullptr;
+  const uint32_t* streams_N = nullptr;
+  SelectState* states = nullptr;  ///< [rows, slots]; written: [first_slot, first_slot + select_slots())
+  int64_t slots = 0, first_slot = 0;
+};
+
+enum class SelectConfidence { kProbability, kMargin, kNegEntropy, kRandom };
+
+struct SelectFinishParams {
+  const SelectState* states = nullptr;  ///< [rows, slots], merged in order
+  int64_t rows = 0, slots = 0;
+  SelectConfidence confidence = SelectConfidence::kProbability;
+  uint64_t random_key = 0;                ///< kRandom: key of one uniform number per row
+  const uint32_t* positions_N = nullptr;  ///< for kRandom
+  const uint32_t* steps_N = nullptr;
+  const uint32_t* streams_N = nullptr;
+  int32_t* ids_N = nullptr;       ///< INT32_MAX where a row has nothing but -inf or NaN
+  float* confidence_N = nullptr;  ///< NaN there
+  float* logsumexp_N = nullptr;   ///< null: not wanted
+};
+
+/// States per row that one call writes: more than 1 where the rows alone would not fill a GPU.
+int64_t select_slots(const SelectStatisticsParams& params);
+/// CUDA: fp32, bf16 and fp16. Reads every logit once.
+[[nodiscard]] Status select_statistics_cuda(const SelectStatisticsParams& params, const Context& context);
+[[nodiscard]] Status select_finish_cuda(const SelectFinishParams& params, const Context& context);
+/// The oracle of both for fp32 logits in one chunk: fp64 statistics and noise. scores_N: the best score.
+void select_ref(const SelectStatisticsParams& params, const SelectFinishParams& finish, double* scores_N);
+
+}  // namespace mmada::kernels
