@@ -52,7 +52,7 @@ __device__ __forceinline__ bool commits(const RemaskParams& p, int rank, int can
   return false;
 }
 
-__global__ void __launch_bounds__(kThreads) remask_kernel(const RemaskParams p) {
+__global__ void __launch_bounds__(kThreads, 4) remask_kernel(const RemaskParams p) {
   auto* part = reinterpret_cast<int*>(simt::shared_memory());  // [kWarps]
   auto* scores = reinterpret_cast<float*>(part + kWarps);      // [slots]
   const int64_t b = blockIdx.x;
@@ -80,6 +80,7 @@ __global__ void __launch_bounds__(kThreads) remask_kernel(const RemaskParams p) 
     const float own = scores[slot];
     if (own != own) continue;  // NaN
     int rank = 0;
+#pragma unroll 4
     for (int other = 0; other < slots; ++other)
       rank += scores[other] > own || (scores[other] == own && other < slot) ? 1 : 0;
     if (!commits(p, rank, candidates, count, step + 1 >= p.steps, confidence[slot])) continue;
