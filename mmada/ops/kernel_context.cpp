@@ -4,6 +4,9 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <atomic>
+
 #include "mmada/core/check.h"
 
 namespace mmada {
@@ -14,9 +17,11 @@ CpuKernelContext::CpuKernelContext(size_t workspace_bytes) {
     context_.workspace = workspace_.mutable_data_ptr();
     context_.workspace_bytes = workspace_bytes;
   }
+  // each thread takes the next chunk when it is free: a thread that others interrupt holds up one chunk only
   context_.parallel_for = [](int64_t chunks, const std::function<void(int64_t)>& body) {
-    at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t chunk = begin; chunk < end; ++chunk) body(chunk);
+    std::atomic<int64_t> next = 0;
+    at::parallel_for(0, std::min<int64_t>(chunks, at::get_num_threads()), 1, [&](int64_t, int64_t) {
+      for (int64_t chunk = next++; chunk < chunks; chunk = next++) body(chunk);
     });
   };
 }

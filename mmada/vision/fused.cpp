@@ -5,12 +5,26 @@
 
 #include <array>
 
+#include "mmada/ops/conv3x3.h"
 #include "mmada/ops/conv_sum.h"
 #include "mmada/ops/group_norm_silu.h"
 
 namespace mmada::vision {
 
 namespace {
+
+bool has_conv3x3(const Conv& conv, const at::Tensor& x_BCHW) {
+  return conv.stride == 1 && conv.padding == 1 && conv3x3_has_kernel(x_BCHW, conv.weight);
+}
+
+/// sum += conv(x).
+void add_convolution(at::Tensor& sum_BOHW, const Conv& conv, const at::Tensor& x_BCHW) {
+  if (has_conv3x3(conv, x_BCHW)) {
+    conv3x3_add(sum_BOHW, x_BCHW, conv.weight, conv.bias);
+  } else {
+    conv_sum(sum_BOHW, x_BCHW, conv.weight, conv.bias, conv.stride, conv.padding);
+  }
+}
 
 /// Memory that the layers of one forward share. A picture taken from a slot is good until the slot is taken
 /// again.
@@ -33,13 +47,18 @@ class Pictures {
 
   /// conv(x) in a slot's memory.
   at::Tensor convolve(Slot slot, const Conv& conv, const at::Tensor& x_BCHW) {
-    if (!conv_sum_is_fused(x_BCHW)) return conv.forward(x_BCHW);
+    const bool is_conv3x3 = has_conv3x3(conv, x_BCHW);
+    if (!is_conv3x3 && !conv_sum_is_fused(x_BCHW)) return conv.forward(x_BCHW);
     const int64_t kernel = conv.weight.size(2);
     const auto size = [&](int64_t side) { return (side + 2 * conv.padding - kernel) / conv.stride + 1; };
     at::Tensor out =
         take(slot, x_BCHW.size(0), conv.weight.size(0), size(x_BCHW.size(2)), size(x_BCHW.size(3)));
-    out.zero_();
-    conv_sum(out, x_BCHW, conv.weight, conv.bias, conv.stride, conv.padding);
+    if (is_conv3x3) {
+      conv3x3_out(out, x_BCHW, conv.weight, conv.bias);
+    } else {
+      out.zero_();
+      conv_sum(out, x_BCHW, conv.weight, conv.bias, conv.stride, conv.padding);
+    }
     return out;
   }
 
@@ -75,8 +94,7 @@ void run(const ResnetBlock& block, Stream& stream, Pictures& pictures) {
   const at::Tensor normed_hidden = pictures.norm_silu(Pictures::kNormed, block.norm2, hidden);
   if (block.nin_shortcut)
     stream.move_to_other(pictures.convolve(stream.other(), *block.nin_shortcut, stream.x_BCHW));
-  conv_sum(stream.x_BCHW, normed_hidden, block.conv2.weight, block.conv2.bias, block.conv2.stride,
-           block.conv2.padding);
+  add_convolution(stream.x_BCHW, block.conv2, normed_hidden);
 }
 
 void run(const Mid& mid, Stream& stream, Pictures& pictures) {

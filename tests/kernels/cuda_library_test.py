@@ -39,6 +39,9 @@ def test_the_ops_have_their_kernels():
     for op in ("group_norm_silu", "group_norm_silu.out", "lfq_pack", "lfq_unpack"):
         for key in keys:
             assert torch._C._dispatch_has_kernel_for_dispatch_key("mmada::" + op, key), (op, key)
+    for op in ("conv3x3", "conv3x3.out", "conv3x3_add_"):
+        for key in ("CPU", "Meta"):
+            assert torch._C._dispatch_has_kernel_for_dispatch_key("mmada::" + op, key), (op, key)
 
 
 def test_python_calls_the_ops():
@@ -60,5 +63,8 @@ def test_python_calls_the_ops():
         assert torch.allclose(gradient, tensor.grad, rtol=1e-4, atol=1e-4)
     codes = torch.ops.mmada.lfq_pack(torch.randn(2, 9, 4, 4))
     assert torch.equal(torch.ops.mmada.lfq_pack(torch.ops.mmada.lfq_unpack(codes, 9, torch.bfloat16)), codes)
+    weight, bias = torch.randn(32, 64, 3, 3), torch.randn(32)
+    expected = torch.nn.functional.conv2d(x.detach(), weight, bias, padding=1)
+    assert torch.allclose(torch.ops.mmada.conv3x3(x.detach(), weight, bias), expected, atol=1e-4)
     with pytest.raises(RuntimeError, match="C in 24 equal groups"):
         torch.ops.mmada.group_norm_silu(x.detach(), w.detach(), b.detach(), 24, 1e-6)

@@ -9,8 +9,8 @@
 
 namespace {
 
-mmada::Magvit2 small_tokenizer() {
-  mmada::Magvit2 model({.channels = 16,
+mmada::Magvit2 small_tokenizer(int64_t channels = 16) {
+  mmada::Magvit2 model({.channels = channels,
                         .bits = 6,
                         .encoder_mult = {1, 2, 2},
                         .encoder_blocks = {1, 1, 1},
@@ -71,14 +71,16 @@ TEST_CASE("initialisation depends on the seed and the parameter's name alone") {
 }
 
 TEST_CASE("the inference path gives what the differentiable path gives") {
-  const mmada::Magvit2 model = small_tokenizer();
-  const at::Tensor image = at::rand({3, 3, 12, 20}) * 2 - 1;
-  const at::Tensor latent = model.encode_latent(image), picture = model.decode_latent(latent);
-  CHECK(model.encode_latent(image).equal(latent));
-  for (const auto& [name, tensor] : model.parameters()) tensor.requires_grad_(true);
-  CHECK(model.encode_latent(image).allclose(latent, 1e-5, 1e-5));
-  CHECK(model.decode_latent(latent).allclose(picture, 1e-5, 1e-5));
-  CHECK(model.encode_latent(image).requires_grad());
+  for (const int64_t channels : {16, 64}) {  // below and above what the 3x3 kernel takes
+    const mmada::Magvit2 model = small_tokenizer(channels);
+    const at::Tensor image = at::rand({3, 3, 12, 20}) * 2 - 1;
+    const at::Tensor latent = model.encode_latent(image), picture = model.decode_latent(latent);
+    CHECK(model.encode_latent(image).equal(latent));
+    for (const auto& [name, tensor] : model.parameters()) tensor.requires_grad_(true);
+    CHECK(model.encode_latent(image).allclose(latent, 1e-5, 1e-5));
+    CHECK(model.decode_latent(latent).allclose(picture, 1e-5, 1e-5));
+    CHECK(model.encode_latent(image).requires_grad());
+  }
 }
 
 TEST_CASE("pictures pass through a bf16 tokenizer with bf16's precision") {
