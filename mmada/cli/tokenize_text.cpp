@@ -33,10 +33,10 @@ void print_ids(const TokenIds& ids) {
 /// The file's list of strings, or one string for a file that is one.
 std::vector<std::string> read_texts(const std::string& path) {
   const Json file = read_json_file(path);
-  MMADA_CHECK(file.is_array(), path, ": found ", file.type_name(), ", expected a list of strings");
+  MMADA_CHECK(file.is_array(), path, ": found ", found_text(file), ", expected a list of strings");
   std::vector<std::string> texts;
   for (const Json& item : file) {
-    MMADA_CHECK(item.is_string(), path, ": [", texts.size(), "]: found ", item.type_name(),
+    MMADA_CHECK(item.is_string(), path, ": [", texts.size(), "]: found ", found_text(item),
                 ", expected a string");
     texts.push_back(item.get<std::string>());
   }
@@ -46,19 +46,17 @@ std::vector<std::string> read_texts(const std::string& path) {
 /// The file's list of id lists (a flat list of ids is one text).
 std::vector<TokenIds> read_id_lists(const std::string& path) {
   const Json file = read_json_file(path);
-  MMADA_CHECK(file.is_array(), path, ": found ", file.type_name(), ", expected a list of id lists");
+  MMADA_CHECK(file.is_array(), path, ": found ", found_text(file), ", expected a list of id lists");
   const Json lists = !file.empty() && !file[0].is_array() ? Json::array({file}) : file;
   std::vector<TokenIds> ids;
   for (const Json& list : lists) {
-    MMADA_CHECK(list.is_array(), path, ": [", ids.size(), "]: found ", list.type_name(),
+    MMADA_CHECK(list.is_array(), path, ": [", ids.size(), "]: found ", found_text(list),
                 ", expected a list of ids");
     ids.emplace_back();
     for (const Json& id : list) {
-      MMADA_CHECK(
-          id.is_number_integer(), path, ": [", ids.size() - 1, "]: found ",
-          id.is_structured() ? id.type_name() : id.dump(-1, ' ', false, Json::error_handler_t::replace),
-          ", expected an id");
-      ids.back().push_back(id.get<int64_t>());
+      const auto number = whole_number(id);
+      MMADA_CHECK(number, path, ": [", ids.size() - 1, "]: found ", found_text(id), ", expected an id");
+      ids.back().push_back(*number);
     }
   }
   return ids;

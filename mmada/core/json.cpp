@@ -28,7 +28,7 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   bool number_float(number_float_t value, const string_t& text) override {
     if (!std::isfinite(value)) throw Error(cat(source_, ": number ", text, " is out of range"));
     if (text.find_first_of(".eE") == std::string::npos)
-      throw Error(cat(source_, ": integer ", text, " does not fit in 64 bits"));
+      throw Error(cat(source_, ": integer ", text, " does not fit in 64 bits, expected one that does"));
     return put(value);
   }
   bool string(string_t& value) override { return put(std::move(value)); }
@@ -67,7 +67,7 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
     const auto twice =
         std::adjacent_find(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a == *b; });
     if (twice != keys.end())
-      throw Error(cat(source_, ": key ", quote(**twice), " appears twice in one object"));
+      throw Error(cat(source_, ": key ", quote(**twice), " appears twice in one object, expected once"));
   }
   template <class T>
   Json* place(T&& value) {
@@ -93,7 +93,8 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   }
   bool open(Json container) {
     if (static_cast<int>(stack_.size()) >= limits_.max_depth)
-      throw Error(cat(source_, ": nested deeper than ", limits_.max_depth, " levels"));
+      throw Error(
+          cat(source_, ": nested deeper than the ", limits_.max_depth, " levels that are expected at most"));
     stack_.push_back(place(std::move(container)));
     return true;
   }
@@ -109,11 +110,6 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   std::vector<Json*> stack_;  // a parent never grows while a child is open, so the pointers stay valid
   std::string key_;
 };
-
-std::string found_text(const Json& value) {
-  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
-  return value.is_string() ? quote(value.get_ref<const std::string&>(), 80) : value.dump();
-}
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -156,6 +152,18 @@ Json read_json_file(const std::string& path, const JsonLimits& limits) {
   }
   MMADA_CHECK(std::ferror(file.get()) == 0, path, ": reading failed");
   return parse_json(text, path, limits);
+}
+
+std::string found_text(const Json& value) {
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
+  return value.is_string() ? quote(value.get_ref<const std::string&>(), 80) : value.dump();
+}
+
+std::optional<int64_t> whole_number(const Json& value) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
+    return std::nullopt;
+  return value.get<int64_t>();
 }
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
@@ -202,12 +210,9 @@ int64_t Fields::integer(const std::string& key, int64_t min, int64_t max, std::o
   const Json* value = require(key, fallback.has_value());
   if (value == nullptr) return *fallback;
   const std::string expected = cat("an integer from ", min, " to ", max);
-  const bool too_large =
-      value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
-  if (!value->is_number_integer() || too_large) fail(key, found_text(*value), expected);
-  const auto number = value->get<int64_t>();
-  if (number < min || number > max) fail(key, found_text(*value), expected);
-  return number;
+  const auto number = whole_number(*value);
+  if (!number || *number < min || *number > max) fail(key, found_text(*value), expected);
+  return *number;
 }
 
 double Fields::number(const std::string& key, double min, double max, std::optional<double> fallback) {
@@ -251,11 +256,10 @@ std::vector<int64_t> Fields::integers(const std::string& key, int64_t min, int64
   if (!value->is_array()) fail(key, found_text(*value), "a list of integers");
   std::vector<int64_t> numbers;
   for (const auto& item : *value) {
-    const bool whole = item.is_number_integer() && !(item.is_number_unsigned() &&
-                                                     item.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX));
-    if (!whole || item.get<int64_t>() < min || item.get<int64_t>() > max)
+    const auto number = whole_number(item);
+    if (!number || *number < min || *number > max)
       fail(key, found_text(item), cat("integers from ", min, " to ", max));
-    numbers.push_back(item.get<int64_t>());
+    numbers.push_back(*number);
   }
   return numbers;
 }

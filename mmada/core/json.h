@@ -32,6 +32,11 @@ Json parse_json(std::string_view text, const std::string& source, const JsonLimi
 /// Reads and parses a file.
 Json read_json_file(const std::string& path, const JsonLimits& limits = {});
 
+/// A value as a message names it: what it is where it is a list or an object, else itself, cut where long.
+std::string found_text(const Json& value);
+/// The value where it is a whole number of 64 bits with sign.
+std::optional<int64_t> whole_number(const Json& value);
+
 /// The known name nearest to `name` by edit distance, for messages; empty when none is near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 

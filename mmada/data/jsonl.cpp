@@ -36,10 +36,10 @@ JsonlOptions parse_options(const Json& json, const std::string& source_name) {
 std::vector<ChatMessage> parse_messages(Fields& line, const std::string& place) {
   const Json& list = line.raw("messages");
   if (!list.is_array() || list.empty())
-    line.fail("messages", list.dump(), "a list of {\"role\", \"content\"}");
+    line.fail("messages", found_text(list), "a list of {\"role\", \"content\"}");
   std::vector<ChatMessage> messages;
   for (const auto& item : list) {
-    if (!item.is_object()) line.fail("messages", item.dump(), "objects with \"role\" and \"content\"");
+    if (!item.is_object()) line.fail("messages", found_text(item), "objects with \"role\" and \"content\"");
     Fields message(item, place, "messages");
     messages.push_back({message.choice("role", {"user", "assistant", "system"}), message.string("content")});
   }

@@ -23,7 +23,7 @@ std::array<uint8_t, 3> parse_rgb(Fields& fields, const std::string& key,
 std::vector<std::string> keys_of(Fields& fields, const std::string& key) {
   const Json& object = fields.raw(key);
   if (!object.is_object() || object.empty())
-    fields.fail(key, object.dump(), "an object with at least one entry");
+    fields.fail(key, found_text(object), "an object with at least one entry");
   std::vector<std::string> keys;
   for (const auto& [name, value] : object.items()) keys.push_back(name);
   return keys;
@@ -63,7 +63,7 @@ std::vector<CountStage> parse_stages(Fields& fields, int64_t cells) {
   std::vector<CountStage> stages;
   const Json& list = fields.raw("stages");
   if (list.is_null()) return stages;
-  if (!list.is_array()) fields.fail("stages", list.dump(), "a list of {\"until\", \"count_weights\"}");
+  if (!list.is_array()) fields.fail("stages", found_text(list), "a list of {\"until\", \"count_weights\"}");
   for (const auto& item : list) {
     Fields stage(item, "stages");
     CountStage parsed;

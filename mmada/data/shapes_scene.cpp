@@ -180,7 +180,7 @@ Json scene_json(const ShapesOptions& options, const Scene& scene) {
 }
 
 Scene parse_scene(const ShapesOptions& options, const Json& json, const std::string& source) {
-  MMADA_CHECK(json.is_array(), source, ": field `scene`: found ", json.dump(),
+  MMADA_CHECK(json.is_array(), source, ": field `scene`: found ", found_text(json),
               ", expected a list of objects");
   std::vector<int64_t> cells(static_cast<size_t>(options.cells()));
   std::iota(cells.begin(), cells.end(), 0);

@@ -34,7 +34,7 @@ class MixtureSource final : public SampleSource {
     const auto index = static_cast<uint64_t>(fields.integer("index", 0, INT64_MAX));
     const Json& states = fields.raw("sources");
     if (!states.is_array() || states.size() != sources_.size())
-      fields.fail("sources", states.is_array() ? cat(states.size(), " states") : states.dump(),
+      fields.fail("sources", states.is_array() ? cat(states.size(), " states") : found_text(states),
                   cat(sources_.size(), " states, one for each source"));
     fields.finish();
     for (size_t i = 0; i < sources_.size(); ++i) sources_[i]->restore(states[i]);
@@ -56,7 +56,7 @@ std::unique_ptr<SampleSource> make_mixture_source(const Json& options, const std
   fields.ignore("type");
   const Json& list = fields.raw("sources");
   if (!list.is_array() || list.empty())
-    fields.fail("sources", list.dump(), "a list of {\"weight\", \"source\"}");
+    fields.fail("sources", found_text(list), "a list of {\"weight\", \"source\"}");
   fields.finish();
   std::vector<double> weights;
   std::vector<std::unique_ptr<SampleSource>> sources;

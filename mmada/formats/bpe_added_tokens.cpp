@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "mmada/core/quote.h"
 #include "mmada/formats/bpe_unicode.h"
 
 namespace mmada::bpe {
@@ -134,15 +135,15 @@ void AddedTokenMatcher::split(std::string_view text, const std::vector<AddedToke
 
 AddedTokens::AddedTokens(const Json& json, const Place& place, const Normalizer* normalizer) {
   if (json.is_null()) return;
-  MMADA_CHECK(json.is_array(), place.text(), ": found ", json.type_name(), ", expected a list");
+  MMADA_CHECK(json.is_array(), place.text(), ": found ", found_text(json), ", expected a list");
   MMADA_CHECK(json.size() <= kMaxAddedTokens, place.text(), ": found ", json.size(),
               " tokens, expected at most ", kMaxAddedTokens);
   std::unordered_set<std::string> contents;
   for (size_t i = 0; i < json.size(); ++i) {
     const Place item{place.source, cat(place.path, '[', i, ']')};
     tokens_.push_back(read_added_token(json[i], item));
-    MMADA_CHECK(contents.insert(tokens_.back().content).second, item.text(), ": found \"",
-                tokens_.back().content, "\" a second time, expected every added token once");
+    MMADA_CHECK(contents.insert(tokens_.back().content).second, item.text(), ": found ",
+                quote(tokens_.back().content), " a second time, expected every added token once");
   }
   Scratch scratch;
   for (const bool special : {true, false}) {  // among equal spellings special tokens come first
@@ -151,8 +152,8 @@ AddedTokens::AddedTokens(const Json& json, const Place& place, const Normalizer*
       std::string& spelling = tokens_[i].spelling = tokens_[i].content;
       scratch.max_bytes = max_grown_bytes(spelling.size());
       if (tokens_[i].normalized && normalizer != nullptr) normalizer->apply(spelling, scratch);
-      MMADA_CHECK(!spelling.empty(), place.text(), ": found \"", tokens_[i].content,
-                  "\", of which the normalizer leaves nothing, expected a token that can occur");
+      MMADA_CHECK(!spelling.empty(), place.text(), ": found ", quote(tokens_[i].content),
+                  ", of which the normalizer leaves nothing, expected a token that can occur");
       (tokens_[i].normalized ? normalized_ : raw_).add(spelling, i);
     }
   }

@@ -3,6 +3,7 @@
 
 #include <cctype>
 
+#include "mmada/core/quote.h"
 #include "mmada/formats/bpe_unicode.h"
 
 namespace mmada::bpe {
@@ -127,7 +128,7 @@ class Sequence final : public Decoder {
 
 std::unique_ptr<Decoder> make_sequence(Fields& fields, const Place& place) {
   const Json& list = fields.raw("decoders");
-  if (!list.is_array()) fields.fail("decoders", list.type_name(), "a list");
+  if (!list.is_array()) fields.fail("decoders", found_text(list), "a list");
   std::vector<std::unique_ptr<Decoder>> parts;
   for (size_t i = 0; i < list.size(); ++i) {
     if (list[i].is_null()) fields.fail("decoders", "null", "decoders");
@@ -140,7 +141,7 @@ std::unique_ptr<Decoder> make_strip(Fields& fields) {
   std::string content = fields.string("content");
   size_t first = 0;
   if (content.empty() || (next_codepoint(content, first), first != content.size()))
-    fields.fail("content", "\"" + content + "\"", "one character");
+    fields.fail("content", quote(content), "one character");
   const int64_t start = fields.integer("start", 0, 1 << 20);
   return std::make_unique<Strip>(std::move(content), start, fields.integer("stop", 0, 1 << 20));
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "mmada/core/quote.h"
 #include "mmada/formats/bpe_unicode.h"
 
 namespace mmada::bpe {
@@ -47,11 +48,11 @@ Model::Model(const Json& json, const Place& place, bool byte_units) : byte_units
   Fields fields(json, place.source, place.path);
   fields.choice("type", {"BPE"});
   if (fields.has("dropout"))
-    fields.fail("dropout", fields.raw("dropout").dump(), "null (encoding is deterministic)");
+    fields.fail("dropout", found_text(fields.raw("dropout")), "null (encoding is deterministic)");
   fields.raw("dropout");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (const std::string text = fields.string(affix, ""); !text.empty())
-      fields.fail(affix, "\"" + text + "\"", "none (byte-level vocabularies have none)");
+      fields.fail(affix, quote(text), "none (byte-level vocabularies have none)");
   fuse_unknown_ = fields.boolean("fuse_unk", false);
   byte_fallback_ = fields.boolean("byte_fallback", false);
   ignore_merges_ = fields.boolean("ignore_merges", false);
@@ -60,7 +61,7 @@ Model::Model(const Json& json, const Place& place, bool byte_units) : byte_units
   if (fields.has("unk_token")) {
     const std::string unknown = fields.string("unk_token");
     unknown_ = find(unknown);
-    if (!unknown_) fields.fail("unk_token", "\"" + unknown + "\"", "a token of the vocabulary");
+    if (!unknown_) fields.fail("unk_token", quote(unknown), "a token of the vocabulary");
   }
   fields.raw("unk_token");
   fields.finish();
@@ -74,22 +75,21 @@ Model::Model(const Json& json, const Place& place, bool byte_units) : byte_units
 }
 
 void Model::read_vocabulary(const Json& json, const Place& place) {
-  MMADA_CHECK(json.is_object(), place.text(), ": found ", json.type_name(),
+  MMADA_CHECK(json.is_object(), place.text(), ": found ", found_text(json),
               ", expected an object of tokens and ids");
   MMADA_CHECK(json.size() <= kMaxTokens, place.text(), ": found ", json.size(), " tokens, expected at most ",
               kMaxTokens);
   vocabulary_.reserve(json.size());
   for (const auto& [token, id] : json.items()) {
     MMADA_CHECK(id.is_number_integer() && id.is_number_unsigned() && id.get<uint64_t>() < INT32_MAX,
-                place.text(), ": token \"", token, "\": found ",
-                id.is_structured() ? id.type_name() : id.dump(), ", expected an id from 0 to ",
-                INT32_MAX - 1);
+                place.text(), ": token ", quote(token), ": found ", found_text(id),
+                ", expected an id from 0 to ", INT32_MAX - 1);
     vocabulary_.emplace(token, id.get<int32_t>());
   }
 }
 
 void Model::read_merges(const Json& json, const Place& place) {
-  MMADA_CHECK(json.is_array(), place.text(), ": found ", json.type_name(), ", expected a list of merges");
+  MMADA_CHECK(json.is_array(), place.text(), ": found ", found_text(json), ", expected a list of merges");
   MMADA_CHECK(json.size() <= kMaxMerges, place.text(), ": found ", json.size(), " merges, expected at most ",
               kMaxMerges);
   merges_.reserve(json.size());
@@ -105,21 +105,21 @@ void Model::read_merges(const Json& json, const Place& place) {
         continue;  // the first line of a merges.txt, which old files carry along
       const size_t space = text.find(' ');
       MMADA_CHECK(space != std::string::npos && text.find(' ', space + 1) == std::string::npos, place.text(),
-                  '[', i, "]: found \"", text, "\", expected two tokens with one space between");
+                  '[', i, "]: found ", quote(text), ", expected two tokens with one space between");
       left = text.substr(0, space), right = text.substr(space + 1);
     } else {
       throw Error(
-          cat(place.text(), '[', i, "]: found ", merge.type_name(), ", expected \"a b\" or [\"a\", \"b\"]"));
+          cat(place.text(), '[', i, "]: found ", found_text(merge), ", expected \"a b\" or [\"a\", \"b\"]"));
     }
     const auto require = [&](const std::string& token, const char* role) {
       const auto id = find(token);
-      MMADA_CHECK(id, place.text(), '[', i, "]: found the ", role, " \"", token,
-                  "\", expected a token of the vocabulary");
+      MMADA_CHECK(id, place.text(), '[', i, "]: found the ", role, " ", quote(token),
+                  ", expected a token of the vocabulary");
       return *id;
     };
     const int32_t left_id = require(left, "part"), right_id = require(right, "part");
     MMADA_CHECK(merges_.insert(left_id, right_id, {rank, require(left + right, "result")}), place.text(), '[',
-                i, "]: found \"", left, ' ', right, "\" a second time, expected every merge once");
+                i, "]: found ", quote(left + " " + right), " a second time, expected every merge once");
     ++rank;
   }
 }

@@ -85,7 +85,7 @@ class Sequence final : public Normalizer {
 
 std::unique_ptr<Normalizer> make_sequence(Fields& fields, const Place& place) {
   const Json& list = fields.raw("normalizers");
-  if (!list.is_array()) fields.fail("normalizers", list.type_name(), "a list");
+  if (!list.is_array()) fields.fail("normalizers", found_text(list), "a list");
   std::vector<std::unique_ptr<Normalizer>> parts;
   for (size_t i = 0; i < list.size(); ++i)
     if (auto part = make_normalizer(list[i], place.item("normalizers", i))) parts.push_back(std::move(part));

@@ -129,7 +129,7 @@ void PreTokenizer::add(const Json& json, const Place& place) {
     steps_.push_back(split_step(CodePointFinder{is_white_space}, SplitBehavior::kRemoved));
   if (type == "Sequence") {
     const Json& list = fields.raw("pretokenizers");
-    if (!list.is_array()) fields.fail("pretokenizers", list.type_name(), "a list");
+    if (!list.is_array()) fields.fail("pretokenizers", found_text(list), "a list");
     for (size_t i = 0; i < list.size(); ++i) add(list[i], place.item("pretokenizers", i));
   }
   fields.finish();

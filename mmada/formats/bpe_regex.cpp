@@ -5,6 +5,7 @@
 #include <pcre2.h>
 
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 
 namespace mmada::bpe {
 namespace {
@@ -75,7 +76,7 @@ Regex::Regex(std::string_view pattern, const std::string& where) : code_(std::ma
   code_->compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                                   PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
                                   &offset, context.get());
-  MMADA_CHECK(code_->compiled != nullptr, where, ": found the bad regular expression \"", pattern, "\" (",
+  MMADA_CHECK(code_->compiled != nullptr, where, ": found the bad regular expression ", quote(pattern), " (",
               pcre_message(error), "), expected one that compiles");
   pcre2_jit_compile(code_->compiled,
                     PCRE2_JIT_COMPLETE);  // where there is no JIT the interpreter gives the same answers

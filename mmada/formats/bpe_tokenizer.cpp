@@ -3,6 +3,7 @@
 
 #include <mutex>
 
+#include "mmada/core/quote.h"
 #include "mmada/formats/atomic_file.h"
 #include "mmada/formats/bpe_added_tokens.h"
 #include "mmada/formats/bpe_decoder.h"
@@ -88,10 +89,10 @@ void BpeTokenizer::Parts::name_ids(const std::string& source) {
   special.resize(most, false);
   size_t count = 0;
   const auto name = [&](const std::string& token, int64_t id) {
-    MMADA_CHECK(static_cast<size_t>(id) < most, source, ": token \"", token, "\": found id ", id,
-                ", expected ids without gaps, of which ", most, " tokens have at most ", most);
-    MMADA_CHECK(!named[id], source, ": id ", id, ": found both \"", tokens[id], "\" and \"", token,
-                "\", expected one token");
+    MMADA_CHECK(static_cast<size_t>(id) < most, source, ": token ", quote(token), ": found id ", id,
+                ", expected ids without gaps, at most ", most - 1);
+    MMADA_CHECK(!named[id], source, ": id ", id, ": found both ", quote(tokens[id]), " and ", quote(token),
+                ", expected one token");
     named[id] = true;
     tokens[id] = token;
     ++count;
@@ -101,8 +102,8 @@ void BpeTokenizer::Parts::name_ids(const std::string& source) {
     const auto known = vocabulary.find(token.content);
     if (known == vocabulary.end()) name(token.content, token.id);
     MMADA_CHECK(known == vocabulary.end() || known->second == token.id, source,
-                ": field `added_tokens`: token \"", token.content, "\": found id ", token.id, ", expected ",
-                known == vocabulary.end() ? -1 : known->second, ", its id in the vocabulary");
+                ": field `added_tokens`: token ", quote(token.content), ": found id ", token.id,
+                ", expected ", known == vocabulary.end() ? -1 : known->second, ", its id in the vocabulary");
     special[token.id] = token.special;
     if (token.spelling != token.content) respelled.emplace(token.id, token.spelling);
     added_ids.emplace(token.content, static_cast<int32_t>(token.id));

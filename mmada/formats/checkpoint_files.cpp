@@ -48,7 +48,8 @@ CheckpointFiles from_index(const std::string& directory, const std::string& inde
   CheckpointFiles checkpoint;
   for (auto& [file, number] : number_of_file) {
     const std::string path = directory + "/" + file;
-    MMADA_CHECK(is_file(path), index_path, ": names ", quote(file), ", which is not in the folder");
+    MMADA_CHECK(is_file(path), index_path, ": names ", quote(file),
+                ", which is not in the folder, expected every file it names");
     number = checkpoint.files.size();
     checkpoint.files.push_back(path);
   }

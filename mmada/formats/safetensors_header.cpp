@@ -183,7 +183,8 @@ void check_names(const std::vector<TensorEntry>& entries, const std::string& sou
   for (const auto& entry : entries) names.push_back(&entry.name);
   std::sort(names.begin(), names.end(), [](const auto* a, const auto* b) { return *a < *b; });
   for (size_t i = 1; i < names.size(); ++i)
-    MMADA_CHECK(*names[i - 1] != *names[i], source, ": tensor ", quote(*names[i]), " appears twice");
+    MMADA_CHECK(*names[i - 1] != *names[i], source, ": tensor ", quote(*names[i]),
+                " appears twice, expected every name once");
 }
 
 void check_offsets(const std::vector<TensorEntry>& entries, uint64_t data_bytes, const std::string& source) {
@@ -199,7 +200,7 @@ void check_offsets(const std::vector<TensorEntry>& entries, uint64_t data_bytes,
     MMADA_CHECK(entry.begin == covered, where, ": a hole precedes its data: found begin ", entry.begin,
                 ", expected ", covered);
     const auto bytes = tensor_bytes(entry.shape, entry.dtype);
-    MMADA_CHECK(bytes, where, ": its shape overflows 63 bits of bytes");
+    MMADA_CHECK(bytes, where, ": its shape overflows, expected fewer than 2^63 bytes");
     MMADA_CHECK(entry.end - entry.begin == *bytes, where, ": found ", entry.end - entry.begin,
                 " bytes of data, expected ", *bytes, " from its shape and dtype ", dtype_name(entry.dtype));
     covered = entry.end;

@@ -19,7 +19,9 @@ void check(const sentencepiece::util::Status& status, const std::string& what) {
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::string& path)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
-  check(processor_->LoadFromSerializedProto(read_file(path)), path);
+  const std::string bytes = read_file(path);
+  MMADA_CHECK(processor_->LoadFromSerializedProto(bytes).ok(), path, ": found ", bytes.size(),
+              " bytes that SentencePiece cannot read, expected a SentencePiece model");
   for (int id = 0; id < processor_->GetPieceSize(); ++id)
     if (processor_->IsControl(id)) control_.emplace_back(processor_->IdToPiece(id), id);
   std::stable_sort(control_.begin(), control_.end(),

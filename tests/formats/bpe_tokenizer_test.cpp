@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/formats/bpe_tokenizer.h"
 
+#include <pthread.h>
+
 #include <catch2/catch.hpp>
 #include <ctime>
 #include <thread>
@@ -176,7 +178,7 @@ TEST_CASE("a bad tokenizer.json is one error that names the field and what was e
        "t.json: field `model.end_of_word_suffix`: found \"</w>\", expected none"},
       {"/model/unk_token", R"("<unk>")",
        "t.json: field `model.unk_token`: found \"<unk>\", expected a token of the vocabulary"},
-      {"/model/vocab", "[]", "t.json: field `model.vocab`: found array, expected an object"},
+      {"/model/vocab", "[]", "t.json: field `model.vocab`: found a list, expected an object"},
       {"/model/vocab/c", "-3", "t.json: field `model.vocab`: token \"c\": found -3, expected an id from 0"},
       {"/model/vocab/c", "2.5", "t.json: field `model.vocab`: token \"c\": found 2.5"},
       {"/model/vocab/c", "1", "t.json: id 1: found both"},
@@ -186,7 +188,7 @@ TEST_CASE("a bad tokenizer.json is one error that names the field and what was e
        "t.json: field `model.merges`[0]: found \"ab\", expected two tokens with one space"},
       {"/model/merges", R"(["a b c"])", "t.json: field `model.merges`[0]: found \"a b c\""},
       {"/model/merges", R"([["a"]])",
-       "t.json: field `model.merges`[0]: found array, expected \"a b\" or [\"a\", \"b\"]"},
+       "t.json: field `model.merges`[0]: found a list, expected \"a b\" or [\"a\", \"b\"]"},
       {"/model/merges", R"(["a z"])",
        "t.json: field `model.merges`[0]: found the part \"z\", expected a token of the vocabulary"},
       {"/model/merges", R"(["a c"])",
@@ -198,12 +200,17 @@ TEST_CASE("a bad tokenizer.json is one error that names the field and what was e
       {"/added_tokens/0/content", R"("")", "t.json: field `added_tokens[0].content`: found an empty string"},
       {"/added_tokens/0/lstrip", "null",
        "t.json: field `added_tokens[0].lstrip`: found nothing, expected a value"},
-      {"/added_tokens", "{}", "t.json: field `added_tokens`: found object, expected a list"},
+      {"/added_tokens", "{}", "t.json: field `added_tokens`: found an object, expected a list"},
   };
   for (const auto& bad : kCases) {
     INFO(bad.pointer << " = " << bad.value);
     CHECK_THAT(error_of(small_with(bad.pointer, bad.value)), Contains(bad.message));
   }
+  const std::string hostile =
+      error_of(small_with("/model/merges", cat("[\"\\u001b[31m", std::string(9000, 'x'), "\"]")));
+  CHECK_THAT(hostile,
+             Contains("found \"\\x1b[31mxxx") && Contains("..."));  // cut, and nothing a terminal obeys
+  CHECK(hostile.size() < 400);
   CHECK_THAT(error_of("{"), Contains("t.json: not valid JSON"));
   CHECK_THAT(error_of("[]"), Contains("t.json: found a list, expected an object"));
   CHECK_THAT(error_of("{}"), Contains("field `model`"));
@@ -232,6 +239,35 @@ TEST_CASE("one long run costs no more per byte than a short one") {
     const double small = seconds(unit, 1 << 17);
     CHECK(seconds(unit, 1 << 20) < 10 * small + 0.2);  // eight times the text; the rest is the clock's grain
   }
+}
+
+// Stacks of worker threads are small, and neither a pattern nor a nesting may use one up.
+TEST_CASE("a stack of 256 KiB is enough for any text and any file") {
+  const auto run = [](void* error) -> void* {
+    try {
+      const BpeTokenizer tokenizer(byte_level_file(kLlama3), "t.json");
+      for (const char* unit : {"a", " ", "\n", "\u0301", "\u4e2d", "a\u0301", "1", "!?"}) {
+        std::string text;
+        while (text.size() < (1 << 20)) text += unit;
+        if (tokenizer.decode(tokenizer.encode(text)) != text) throw Error(cat("lost text of ", unit));
+      }
+      std::string deep = R"({"type": "NFC"})";
+      for (int i = 0; i < 28; ++i) deep = cat(R"({"type": "Sequence", "normalizers": [)", deep, "]}");
+      BpeTokenizer(small_with("/normalizer", deep), "t.json").encode("abc");
+    } catch (const std::exception& thrown) {
+      *static_cast<std::string*>(error) = thrown.what();
+    }
+    return nullptr;
+  };
+  std::string error;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  REQUIRE(pthread_attr_setstacksize(&attributes, 256 * 1024) == 0);
+  pthread_t thread;
+  REQUIRE(pthread_create(&thread, &attributes, run, &error) == 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  CHECK(error.empty());
 }
 
 TEST_CASE("several threads may encode with one tokenizer") {

@@ -84,6 +84,11 @@ TEST_CASE("hostile file names in an index never leave the folder") {
         std::string("m\\n.safetensors"), std::string("..safetensors"), std::string("con"), long_name})
     expect_error([&] { parse_checkpoint_index(index_of(name), "i"); },
                  {"i: tensor \"w\"", "the name of a .safetensors file in the same folder"});
+  for (const std::string step :
+       {"..", "../..", "", ".", "a", "a/..", "~", "//", "\\\\..", "C:", "\\u002e\\u002e", "..\\u0000"})
+    for (const std::string separator : {"/", "\\\\", "\\u002f"})
+      expect_error([&] { parse_checkpoint_index(index_of(cat(step, separator, "m.safetensors")), "i"); },
+                   {"i: tensor \"w\"", "the name of a .safetensors file in the same folder"});
   CHECK(parse_checkpoint_index(index_of("model-00001-of-00004.safetensors"), "i").size() == 1);
 }
 

@@ -227,6 +227,28 @@ def test_each_reads_what_the_other_wrote(tmp_path):
         assert file.metadata() == {"format": "pt", "note": "\u00e9 \"q\""}
 
 
+def lie(rng):
+    """A header that promises far more than the file holds, in one or several of its numbers."""
+    huge = lambda: rng.choice([10**6, 2**31, 2**32 + 1, 10**12, 10**18, 2**62, 2**63 - 1, 2**64 - 1, 2**64, 10**30])
+    shape = [huge() if rng.random() < 0.7 else rng.randrange(4) for _ in range(rng.randrange(1, 6))]
+    begin = 0 if rng.random() < 0.7 else huge()
+    header = {name: tensor(rng.choice(["U8", "BF16", "F32", "I64"]), shape, (begin, begin + huge())) for name in "ab"[:rng.randrange(1, 3)]}
+    data = pack(header, bytes(rng.randrange(64)))
+    return data if rng.random() < 0.7 else struct.pack("<Q", rng.choice([10**5, 10**8, 10**8 + 1, 2**40, 2**63, 2**64 - 1])) + data[8:]
+
+
+def test_two_hundred_lies_cost_no_memory(tmp_path):
+    rng = random.Random(3)
+    paths = write_all([lie(rng) for _ in range(200)], tmp_path)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))
+    done = subprocess.run([PROBE, "safetensors", *paths], capture_output=True, text=True, preexec_fn=limit,
+                          env=os.environ | {"MMADA_PROBE_PEAK": "1"}, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 200 and all("found" in line or "overflows" in line or "range" in line for line in lines), lines
+    assert int(done.stderr.splitlines()[-1]) < 64 * 1024
+
+
 @pytest.mark.parametrize("lie", ["elements", "header", "tensors", "metadata"])
 def test_memory_is_bounded_by_the_file(lie, tmp_path):
     """Within 512 MB of address space, a second and 256 MB: a typed error or the file, never an allocation failure."""

@@ -45,10 +45,10 @@ def test_errors_are_one_line_and_an_exit_status(folder, arguments, status, messa
 
 
 @pytest.mark.parametrize("verb, content, message", [
-    ("tokenize", '{"a": 1}', "found object, expected a list of strings"),
-    ("tokenize", '["a", 1]', "[1]: found number, expected a string"),
+    ("tokenize", '{"a": 1}', "found an object, expected a list of strings"),
+    ("tokenize", '["a", 1]', "[1]: found 1, expected a string"),
     ("tokenize", '["a"', "not valid JSON"),
-    ("detokenize", '[[1], "a"]', "[1]: found string, expected a list of ids"),
+    ("detokenize", '[[1], "a"]', "[1]: found \"a\", expected a list of ids"),
     ("detokenize", "[[1.5]]", "[0]: found 1.5, expected an id"),
 ])
 def test_bad_input_files_are_refused(folder, tmp_path, verb, content, message):
