@@ -17,7 +17,8 @@ void check_canvas(const Canvas& canvas, const TransformerConfig& config) {
   const auto length = static_cast<int64_t>(canvas.ids.size());
   MMADA_CHECK(length > 0, "canvas: found no tokens");
   MMADA_CHECK(length <= config.max_sequence_length, "canvas: found a row of ", length,
-              " tokens (prompt and what is to be generated), expected at most the model's ",
+              " tokens (prompt and what is to be generated), expected at most the model's "
+              "max_sequence_length ",
               config.max_sequence_length);
   MMADA_CHECK(canvas.valid.begin >= 0 && canvas.valid.begin < canvas.valid.end && canvas.valid.end <= length,
               "canvas: valid span: found [", canvas.valid.begin, ", ", canvas.valid.end,

@@ -79,6 +79,10 @@ std::vector<ExtrapolationMove> parse_extrapolation(const std::string& directions
   return moves;
 }
 
+int64_t extrapolation_window(const CodeGrid& grid, Direction direction) {
+  return is_vertical(direction) ? grid.rows : grid.columns;
+}
+
 CodeGrid extrapolation_canvas(const CodeGrid& picture, Direction direction, int64_t window, int64_t offset) {
   if (is_vertical(direction)) {
     const Direction sideways = direction == Direction::kUp ? Direction::kLeft : Direction::kRight;

@@ -33,6 +33,8 @@ struct ExtrapolationMove {
 std::vector<ExtrapolationMove> parse_extrapolation(const std::string& directions,
                                                    const std::string& captions);
 
+/// Columns, or rows for up and down, of a move's canvas: those of the grid the model draws.
+int64_t extrapolation_window(const CodeGrid& grid, Direction direction);
 /// The canvas of a move (SPEC 5.3): `window`/2 - offset columns (rows for up and down) of context at the old
 /// picture's edge, then window/2 + offset new ones, -1. A larger offset sees less and grows faster.
 CodeGrid extrapolation_canvas(const CodeGrid& picture, Direction direction, int64_t window, int64_t offset);

@@ -172,8 +172,7 @@ Picture Generator::extrapolate(CodeGrid picture, const std::vector<Extrapolation
   int64_t nfe = 0;
   for (size_t i = 0; i < moves.size(); ++i) {
     const Direction direction = moves[i].direction;
-    const bool vertical = direction == Direction::kUp || direction == Direction::kDown;
-    const int64_t window = vertical ? blank.rows : blank.columns;
+    const int64_t window = extrapolation_window(blank, direction);
     ImageOptions move = options;
     move.stream = options.stream + static_cast<uint32_t>(i);  // no two moves share noise
     const TokenIds caption =
@@ -231,13 +230,16 @@ CodeGrid Generator::blank_grid(const ImageOptions& options) const {
   int64_t rows = options.rows, columns = options.columns;
   if (rows == 0) {
     const auto tokens = model_.config.find("num_vq_tokens");
-    MMADA_CHECK(tokens != model_.config.end() && tokens->is_number_integer(),
+    MMADA_CHECK(tokens != model_.config.end(),
                 "image grid: found no num_vq_tokens in config.json, expected it or an explicit grid");
-    const int64_t count = tokens->get<int64_t>();
+    const int64_t count = whole_number(*tokens).value_or(-1);
     rows = columns = std::llround(std::sqrt(static_cast<double>(count)));
-    MMADA_CHECK(count >= 1 && rows * columns == count, "config.json: field `num_vq_tokens`: found ", count,
-                ", expected a square number (or give an explicit grid)");
+    MMADA_CHECK(count >= 1 && rows * columns == count, "config.json: field `num_vq_tokens`: found ",
+                found_text(*tokens), ", expected a square number (or give an explicit grid)");
   }
+  const int64_t most = model_.transformer.config().max_sequence_length;
+  MMADA_CHECK(rows >= 1 && rows <= most && columns >= 1 && columns <= most / rows, "image grid: found ", rows,
+              "x", columns, " tokens, expected at most the model's max_sequence_length ", most);
   return {rows, columns, std::vector<int64_t>(rows * columns, -1)};
 }
 
@@ -245,10 +247,10 @@ int64_t Generator::text_budget(const ImageOptions& options) const {
   if (options.max_text_length > 0) return options.max_text_length;
   const auto budget = model_.config.find("max_text_length");
   if (budget == model_.config.end()) return kPublishedTextBudget;
-  MMADA_CHECK(budget->is_number_integer() && budget->get<int64_t>() >= 2,
-              "config.json: field `max_text_length`: found ", budget->dump(),
+  const int64_t tokens = whole_number(*budget).value_or(-1);
+  MMADA_CHECK(tokens >= 2, "config.json: field `max_text_length`: found ", found_text(*budget),
               ", expected a whole number >= 2");
-  return budget->get<int64_t>();
+  return tokens;
 }
 
 CodeGrid Generator::encode(const Image& picture, const ImageOptions& options) const {

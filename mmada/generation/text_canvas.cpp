@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <numeric>
-#include <regex>
+#include <optional>
 #include <utility>
 
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 
 namespace mmada {
 namespace {
@@ -75,6 +76,25 @@ int64_t check_blocks(const TextOptions& options) {
   return blocks;
 }
 
+/// A "[MASK:n]" in a text: bytes [begin, end).
+struct Hole {
+  size_t begin = 0;
+  size_t end = 0;
+  std::string_view digits;
+};
+
+std::optional<Hole> next_hole(std::string_view text, size_t from) {
+  constexpr std::string_view kOpen = "[MASK:";
+  for (size_t at = from; (at = text.find(kOpen, at)) != std::string_view::npos; ++at) {
+    const size_t first = at + kOpen.size();
+    size_t end = first;
+    while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
+    if (end > first && end < text.size() && text[end] == ']')
+      return Hole{at, end + 1, text.substr(first, end - first)};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Canvas text_canvas(const TokenLayout& layout, const TokenIds& prompt, const TextOptions& options) {
@@ -116,8 +136,7 @@ Canvas infill_canvas(const TokenLayout& layout, const TokenIds& ids, const TextO
 }
 
 TokenIds encode_with_holes(const Tokenizer& tokenizer, const TokenLayout& layout, std::string_view text) {
-  static const std::regex kHole(R"(\[MASK:([0-9]+)\])");
-  constexpr int64_t kMaxHole = 1 << 20;
+  constexpr int64_t kMaxHoles = 1 << 20;  // far above any max_sequence_length
   TokenIds ids;
   const auto append = [&](std::string_view part) {
     if (part.empty()) return;
@@ -125,14 +144,16 @@ TokenIds encode_with_holes(const Tokenizer& tokenizer, const TokenLayout& layout
     ids.insert(ids.end(), encoded.begin(), encoded.end());
   };
   size_t after = 0;
-  for (std::cregex_iterator hole(text.data(), text.data() + text.size(), kHole), end; hole != end; ++hole) {
-    append(text.substr(after, hole->position() - after));
-    const std::string digits = (*hole)[1].str();
-    const int64_t count = digits.size() > 7 ? kMaxHole + 1 : std::stoll(digits);
-    MMADA_CHECK(count >= 1 && count <= kMaxHole, "hole ", hole->str(), ": found ", digits,
-                " tokens, expected 1 to ", kMaxHole);
+  int64_t holes = 0;
+  while (const auto hole = next_hole(text, after)) {
+    append(text.substr(after, hole->begin - after));
+    const int64_t count = hole->digits.size() > 7 ? kMaxHoles + 1 : std::stoll(std::string(hole->digits));
+    MMADA_CHECK(count >= 1 && count <= kMaxHoles - holes, "hole ",
+                quote(text.substr(hole->begin, hole->end - hole->begin), 40), ": found ",
+                printable(hole->digits, 20), " tokens, expected 1 to ", kMaxHoles, " in all holes together");
     ids.insert(ids.end(), count, layout.mask);
-    after = hole->position() + hole->length();
+    holes += count;
+    after = hole->end;
   }
   append(text.substr(after));
   return ids;

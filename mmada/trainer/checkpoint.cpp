@@ -15,6 +15,7 @@
 #include <set>
 
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 #include "mmada/core/sha256.h"
 #include "mmada/formats/atomic_file.h"
 #include "mmada/formats/input_file.h"
@@ -139,6 +140,11 @@ void remove_unfinished(const std::string& run_directory) {
   for (const fs::path& path : unfinished) fs::remove_all(path);
 }
 
+bool stays_inside(const std::string& name) {
+  const fs::path file = fs::path(name).lexically_normal();
+  return !file.empty() && !file.is_absolute() && *file.begin() != "..";
+}
+
 std::optional<std::string> compare_file(const fs::path& file, const Json& expected) {
   std::error_code error;
   const uint64_t bytes = fs::file_size(file, error);
@@ -189,6 +195,9 @@ std::optional<std::string> verify_checkpoint(const std::string& path) {
     if (manifest.at("format_version") != kFormatVersion)
       return cat("manifest.json has format version ", manifest.at("format_version").dump(), ", expected ",
                  kFormatVersion);
+    for (const auto& [name, expected] : manifest.at("files").items())
+      if (!stays_inside(name))
+        return cat("manifest.json lists ", quote(name), ", expected a file inside the checkpoint");
     for (const auto& [name, expected] : manifest.at("files").items())
       if (auto problem = compare_file(fs::path(path) / name, expected)) return problem;
     for (const char* required : {kShardName, "index.json", "state.json"})

@@ -106,8 +106,16 @@ void check_picture(const Image& image, int64_t width, int64_t height) {
 
 }  // namespace
 
+void check_passage(const Image& image, int64_t width, int64_t height) {
+  const auto most = static_cast<int64_t>(Limits{}.image_pixels);
+  MMADA_CHECK(width <= most / height, "resize: found a picture of ", image.width, "x", image.height,
+              ", which would pass through ", width, "x", height, ", expected at most ", most,
+              " pixels on the way");
+}
+
 Image resize_bicubic(const Image& image, int64_t width, int64_t height) {
   check_picture(image, width, height);
+  check_passage(image, width, std::max(height, image.height));  // columns are resized last
   const Image* current = &image;
   Image wide, done;
   if (width != image.width) current = &(wide = resize_rows(image, width));

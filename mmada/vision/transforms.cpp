@@ -31,6 +31,7 @@ Image pad(const Image& image, int64_t height, int64_t width, uint8_t padding) {
             .height = std::max(image.height, up(image.width * height, width)),
             .channels = image.channels,
             .pixels = {}};
+  check_passage(image, out.width, out.height);
   out.pixels.assign(static_cast<size_t>(out.width * out.height * out.channels), padding);
   const int64_t left = (out.width - image.width) / 2, top = (out.height - image.height) / 2;
   for (int64_t y = 0; y < image.height; ++y)

@@ -55,6 +55,20 @@ TEST_CASE("a canvas that exceeds the model's length is an error that names both"
                     Catch::Contains("found 9 tokens") && Catch::Contains("8"));
 }
 
+TEST_CASE("holes may be written anyhow and as long as may be, and are bounded together") {
+  const int64_t mask = tiny::layout().mask;
+  const ByteTokenizer letters;
+  const auto encode = [&](std::string_view text) { return encode_with_holes(letters, tiny::layout(), text); };
+  const std::string digits(1 << 20, '1');
+  for (const std::string& plain : {cat("[MASK:1"), cat("[MASK:x]"), cat("[mask:1]"), cat("[MASK:", digits)})
+    CHECK(encode(plain) == TokenIds(plain.begin(), plain.end()));
+  CHECK(encode("[MASK:[MASK:1]") == TokenIds{'[', 'M', 'A', 'S', 'K', ':', mask});
+  CHECK(encode("[MASK:01]") == TokenIds{mask});
+  CHECK_THROWS_WITH(encode(cat("[MASK:", digits, "]")),
+                    Catch::Contains("expected 1 to 1048576") && Catch::Contains("..."));
+  CHECK_THROWS_WITH(encode("[MASK:1000000][MASK:1000000]"), Catch::Contains("in all holes together"));
+}
+
 TEST_CASE("infilling changes the holes alone") {
   const Generator generate(tiny::random_model(2));
   const int64_t mask = tiny::layout().mask;

@@ -9,6 +9,8 @@
 #include <limits>
 
 #include "mmada/core/check.h"
+#include "mmada/core/rng.h"
+#include "mmada/formats/atomic_file.h"
 
 namespace {
 
@@ -32,10 +34,10 @@ CheckpointContents contents(int64_t step, double value = 1.0) {
           }};
 }
 
-void flip_byte(const fs::path& path, int64_t offset) {
+void flip_bit(const fs::path& path, int64_t offset, int bit = 0) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   file.seekg(offset);
-  const char byte = static_cast<char>(file.get() ^ 1);
+  const char byte = static_cast<char>(file.get() ^ (1 << bit));
   file.seekp(offset);
   file.put(byte);
 }
@@ -77,7 +79,7 @@ TEST_CASE("every damaged file is found, and the next older checkpoint is taken")
       if (truncate)
         fs::resize_file(newest / file, size - 1);
       else
-        flip_byte(newest / file, size / 2);
+        flip_bit(newest / file, size / 2);
       std::vector<std::string> refused;
       INFO(file << " " << truncate);
       const auto found = newest_checkpoint(run, &refused);
@@ -87,6 +89,50 @@ TEST_CASE("every damaged file is found, and the next older checkpoint is taken")
       REQUIRE(refused.size() == 1);
       CHECK_THAT(refused[0], Catch::Contains("checkpoint-2"));
     }
+}
+
+TEST_CASE("one flipped bit anywhere, or any truncation, is found") {
+  const fs::path run = fresh_run("flips");
+  const fs::path path = save_checkpoint(run, contents(3), 0);
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(path))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  REQUIRE(files.size() == 5);
+  Rng random(5, "flips");
+  for (int i = 0; i < 1000; ++i) {
+    const fs::path& file = files[static_cast<size_t>(random.below(files.size()))];
+    const auto offset = static_cast<int64_t>(random.below(fs::file_size(file)));
+    const auto bit = static_cast<int>(random.below(8));
+    flip_bit(file, offset, bit);
+    INFO(file << " byte " << offset << " bit " << bit);
+    CHECK(verify_checkpoint(path).has_value());
+    flip_bit(file, offset, bit);
+  }
+  CHECK_FALSE(verify_checkpoint(path).has_value());
+  for (int i = 0; i < 200; ++i) {
+    const fs::path& file = files[static_cast<size_t>(random.below(files.size()))];
+    const std::string whole = read_file(file.string());
+    const uint64_t size = random.below(whole.size() - 1);  // the manifest's last byte is a newline
+    fs::resize_file(file, size);
+    INFO(file << " cut to " << size);
+    CHECK(verify_checkpoint(path).has_value());
+    std::ofstream(file, std::ios::binary | std::ios::trunc) << whole;
+  }
+  CHECK_FALSE(verify_checkpoint(path).has_value());
+}
+
+TEST_CASE("a manifest that names files outside the checkpoint is refused before they are opened") {
+  const fs::path run = fresh_run("traversal");
+  const fs::path path = save_checkpoint(run, contents(1), 0);
+  const std::string manifest = read_file((path / "manifest.json").string());
+  for (const std::string name : {"../outside", "/etc/hostname", "unwrapped_model/../../outside"}) {
+    Json changed = parse_json(manifest, "manifest");
+    changed["files"][name] = {{"bytes", 1}, {"sha256", ""}};
+    write_file((path / "manifest.json").string(), changed.dump());
+    const auto problem = verify_checkpoint(path);
+    REQUIRE(problem.has_value());
+    CHECK_THAT(*problem, Catch::Contains(name) && Catch::Contains("expected a file inside the checkpoint"));
+  }
 }
 
 TEST_CASE("folders of interrupted saves are not checkpoints and are cleared away") {

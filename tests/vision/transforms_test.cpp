@@ -61,3 +61,14 @@ TEST_CASE("impossible sizes and fits are refused") {
   CHECK_THROWS_AS(mmada::mask_to_tokens(filled(8, 8, 3, 0), 8, 8, 8), mmada::Error);
   CHECK_THROWS_AS(mmada::fit_from_name("crop"), mmada::UsageError);
 }
+
+TEST_CASE("a long and narrow picture is refused before it becomes a huge one on its way") {
+  for (const auto& [width, height] : {std::pair{60000, 1}, std::pair{1, 60000}})
+    for (const Fit fit : {Fit::kClip, Fit::kPad}) {
+      INFO(width << "x" << height);
+      CHECK_THROWS_WITH(mmada::fit_image(filled(width, height, 3, 9), 64, 64, fit),
+                        Catch::Contains("which would pass through") && Catch::Contains("at most 67108864"));
+    }
+  CHECK(mmada::fit_image(filled(60000, 1, 3, 9), 64, 64, Fit::kSquash).pixels.size() == 64 * 64 * 3);
+  CHECK(mmada::fit_image(filled(2000, 20, 3, 9), 64, 64, Fit::kClip).pixels[0] == 9);
+}
