@@ -34,6 +34,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::string& path, const Limits& limits = {});
 
   const std::string& path() const { return file_.path(); }
+  uint64_t bytes() const { return file_.size(); }                       ///< of the whole file
   const std::vector<TensorEntry>& tensors() const { return tensors_; }  ///< in file order (by begin)
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   /// nullptr when there is no such tensor.

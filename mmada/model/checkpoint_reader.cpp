@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kPieceBytes = int64_t{1} << 20;  // read at once where values are converted on their way
 
-std::string shape_text(const std::vector<int64_t>& shape) { return cat("[", at::IntArrayRef(shape), "]"); }
+std::string shape_text(const std::vector<int64_t>& shape) { return cat(at::IntArrayRef(shape)); }
 
 // Values of another type or for another device pass through a small buffer.
 void read_converted(const SafetensorsFile& file, const TensorEntry& entry, const at::Tensor& destination) {

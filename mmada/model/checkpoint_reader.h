@@ -28,6 +28,7 @@ class CheckpointReader {
 
   /// Throws one error that lists every missing, unexpected, misshapen and doubly stored tensor.
   void check(const std::vector<ExpectedTensor>& expected, const std::vector<std::string>& tolerated) const;
+  const std::vector<SafetensorsFile>& files() const { return files_; }
   /// nullptr when no file holds it.
   const TensorEntry* find(const std::string& name) const;
   /// Fills contiguous tensors of the stored shapes, file by file in the order of their bytes: straight into

@@ -4,7 +4,7 @@
 #include "mmada/core/check.h"
 #include "mmada/core/quote.h"
 #include "mmada/model/checkpoint.h"
-#include "mmada/model/checkpoint_reader.h"
+#include "mmada/model/open_checkpoint.h"
 
 namespace mmada {
 namespace {
@@ -55,35 +55,42 @@ at::ScalarType weight_type(const CheckpointReader& reader, const LoadOptions& op
   return scalar_type_of(stored);
 }
 
-Transformer load_transformer(const std::string& directory, const TransformerConfig& config,
-                             int64_t group_size, const LoadOptions& options) {
-  const at::Device device = device_from_name(options.device);
-  const CheckpointReader reader(directory, [group_size](const std::string& name) {
+CheckpointReader open_weights(const std::string& directory, const TransformerConfig& config,
+                              int64_t group_size) {
+  CheckpointReader reader(directory, [group_size](const std::string& name) {
     return without_groups(without_prefix(name, kModelPrefix), group_size);
   });
   std::vector<std::string> tolerated;
   if (config.tie_word_embeddings) tolerated.emplace_back(kHeadName);
   reader.check(expected_tensors(config), tolerated);
-  Transformer transformer(config,
-                          at::TensorOptions().dtype(weight_type(reader, options, directory)).device(device));
-  std::vector<std::pair<std::string, at::Tensor>> destinations;
-  for (const NamedParameter& parameter : transformer.parameters())
-    destinations.emplace_back(parameter.name, parameter.tensor);
-  reader.read(destinations);
-  return transformer;
+  return reader;
 }
 
 }  // namespace
 
-Model load_model(const std::string& directory, const LoadOptions& options) {
+OpenCheckpoint open_checkpoint(const std::string& directory) {
   const std::string source = directory + "/config.json";
-  Model model;
-  model.config = read_json_file(source);
-  const TransformerConfig config = parse_transformer_config(model.config, source);
-  const int64_t group_size = Fields(model.config, source).integer("block_group_size", 1, config.n_layers, 1);
-  model.transformer = load_transformer(directory, config, group_size, options);
-  if (has_tokenizer(directory)) model.tokenizer = load_tokenizer(directory);
-  model.layout = make_token_layout(model.config, model.tokenizer.get(), source);
+  Json json = read_json_file(source);
+  const TransformerConfig config = parse_transformer_config(json, source);
+  const int64_t group_size = Fields(json, source).integer("block_group_size", 1, config.n_layers, 1);
+  CheckpointReader reader = open_weights(directory, config, group_size);
+  auto tokenizer = has_tokenizer(directory) ? load_tokenizer(directory) : nullptr;
+  TokenLayout layout = make_token_layout(json, tokenizer.get(), source);
+  return {std::move(json), config, std::move(tokenizer), layout, std::move(reader)};
+}
+
+Model load_model(const std::string& directory, const LoadOptions& options) {
+  OpenCheckpoint open = open_checkpoint(directory);
+  const at::ScalarType type = weight_type(open.reader, options, directory);
+  Model model{.transformer = Transformer(
+                  open.config, at::TensorOptions().dtype(type).device(device_from_name(options.device))),
+              .tokenizer = std::move(open.tokenizer),
+              .layout = open.layout,
+              .config = std::move(open.json)};
+  std::vector<std::pair<std::string, at::Tensor>> destinations;
+  for (const NamedParameter& parameter : model.transformer.parameters())
+    destinations.emplace_back(parameter.name, parameter.tensor);
+  open.reader.read(destinations);
   return model;
 }
 

@@ -28,7 +28,7 @@ class BpeAdapter final : public Tokenizer {
 };
 
 /// The tokenizer file at, or inside, the path; empty when there is none.
-fs::path tokenizer_file(const fs::path& path) {
+fs::path find_tokenizer(const fs::path& path) {
   if (fs::is_regular_file(path)) return path;
   if (!fs::is_directory(path)) return {};
   if (fs::is_regular_file(path / "tokenizer.json")) return path / "tokenizer.json";
@@ -44,7 +44,7 @@ fs::path tokenizer_file(const fs::path& path) {
 }  // namespace
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path) {
-  const fs::path file = tokenizer_file(path);
+  const fs::path file = find_tokenizer(path);
   MMADA_CHECK(!file.empty(), path,
               ": found no tokenizer, expected tokenizer.json, a SentencePiece .model, or a folder ",
               "that holds one");
@@ -53,8 +53,10 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path) {
 }
 
 bool has_tokenizer(const std::string& path) {
-  const fs::path file = tokenizer_file(path);
+  const fs::path file = find_tokenizer(path);
   return !file.empty() && (file.extension() == ".json" || file.extension() == ".model");
 }
+
+std::string tokenizer_file(const std::string& path) { return find_tokenizer(path).string(); }
 
 }  // namespace mmada

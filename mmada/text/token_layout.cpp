@@ -111,6 +111,13 @@ Window TokenLayout::code_window() const {
   return {image_token_offset, image_token_offset + codebook_size};
 }
 
+std::vector<std::pair<std::string, int64_t>> TokenLayout::special_ids() const {
+  std::vector<std::pair<std::string, int64_t>> ids;
+  for (const Special& special : kSpecials)
+    if (this->*special.id >= 0) ids.emplace_back(special.name, this->*special.id);
+  return ids;
+}
+
 void TokenLayout::require_text() const { require(*this, "text", {&TokenLayout::mask, &TokenLayout::eos}); }
 
 void TokenLayout::require_chat() const {

@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mmada/core/json.h"
 #include "mmada/core/types.h"
@@ -33,6 +35,8 @@ struct TokenLayout {
   /// The image codes; throws when the model has none.
   Window code_window() const;
   Window full_window() const { return {0, vocab_size}; }
+  /// Names (bos, eos, ...) and ids of the special tokens that the model has.
+  std::vector<std::pair<std::string, int64_t>> special_ids() const;
 
   /// Throw one error that lists the ids a task lacks: text needs mask and eos; chat also bos and the header
   /// tokens; images the codes and what surrounds them (t2i, mmu: also the task token; t2i also [iPAD]).

@@ -32,5 +32,7 @@ class Tokenizer {
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& path);
 /// Whether the path is, or the directory holds, a tokenizer.
 bool has_tokenizer(const std::string& path);
+/// The file that load_tokenizer reads for this path; empty when there is none.
+std::string tokenizer_file(const std::string& path);
 
 }  // namespace mmada

@@ -6,8 +6,7 @@
 #include "mmada/formats/atomic_file.h"
 #include "mmada/formats/safetensors.h"
 #include "mmada/model/checkpoint.h"
-#include "mmada/model/checkpoint_reader.h"
-#include "mmada/vision/magvit2.h"
+#include "mmada/vision/open_image_tokenizer.h"
 
 namespace mmada {
 
@@ -23,16 +22,21 @@ void check_files(const CheckpointReader& reader, const Magvit2Config& config) {
 
 }  // namespace
 
-Magvit2 load_image_tokenizer(const std::string& directory, const LoadOptions& options) {
-  const std::string config_path = directory + "/config.json";
-  const Magvit2Config config = parse_magvit2_config(read_json_file(config_path), config_path);
-  const CheckpointReader reader(directory, [](const std::string& name) { return name; });
+OpenImageTokenizer open_image_tokenizer(const std::string& directory) {
+  const std::string source = directory + "/config.json";
+  const Magvit2Config config = parse_magvit2_config(read_json_file(source), source);
+  CheckpointReader reader(directory, [](const std::string& name) { return name; });
   check_files(reader, config);
+  return {config, std::move(reader)};
+}
+
+Magvit2 load_image_tokenizer(const std::string& directory, const LoadOptions& options) {
+  const OpenImageTokenizer open = open_image_tokenizer(directory);
   const at::ScalarType dtype = options.dtype.empty()
-                                   ? scalar_type_of(reader.find("encoder.conv_in.weight")->dtype)
+                                   ? scalar_type_of(open.reader.find("encoder.conv_in.weight")->dtype)
                                    : scalar_type_from_name(options.dtype);
-  Magvit2 model(config, at::TensorOptions(dtype).device(device_from_name(options.device)));
-  reader.read(model.parameters());
+  Magvit2 model(open.config, at::TensorOptions(dtype).device(device_from_name(options.device)));
+  open.reader.read(model.parameters());
   return model;
 }
 

@@ -125,7 +125,7 @@ TEST_CASE("missing, unexpected, misshapen and doubled tensors are one error that
   for (const char* part :
        {"found 5 tensors", "missing: model.transformer.ln_f.weight",
         "missing: model.transformer.blocks.1.q_proj.weight",
-        "misshapen: model.transformer.blocks.0.ff_proj.weight: found [[81, 32]], expected [[80, 32]]",
+        "misshapen: model.transformer.blocks.0.ff_proj.weight: found [81, 32], expected [80, 32]",
         "unexpected: model.transformer.blocks.0.q_norm.weight", "stored twice: transformer.wte.weight"})
     CHECK_THAT(message, Catch::Contains(part));
 }
