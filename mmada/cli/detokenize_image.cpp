@@ -2,12 +2,13 @@
 // `mmada detokenize image`: codes to pictures.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/Parallel.h>
 
 #include <cmath>
 #include <cstdio>
 #include <memory>
 
+#include "mmada/cli/compute_flags.h"
+#include "mmada/cli/tensor_input.h"
 #include "mmada/cli/verb.h"
 #include "mmada/model/tensor_file.h"
 #include "mmada/vision/magvit2.h"
@@ -17,25 +18,23 @@ namespace mmada::cli {
 namespace {
 
 struct Options {
-  std::string tokenizer, codes, output, device = "cpu", dtype;
-  int threads = 0;
+  std::string tokenizer, codes, output;
+  ComputeFlags compute;
   bool json = false;
 };
 
 /// The grid of N codes: `shape` where the file has it, else a square (SPEC 2, decode_code).
 std::pair<int64_t, int64_t> read_grid(const std::map<std::string, at::Tensor>& tensors, int64_t count,
                                       const std::string& source) {
-  const auto shape = tensors.find("shape");
-  if (shape == tensors.end()) {
+  if (!tensors.contains("shape")) {
     const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(count))));
     MMADA_CHECK(side * side == count, source, ": tensor \"codes\": found ", count,
                 " codes per picture and no tensor \"shape\", expected a square number");
     return {side, side};
   }
-  const at::Tensor& grid = shape->second;
-  MMADA_CHECK(grid.scalar_type() == at::kLong && grid.dim() == 1 && grid.numel() == 2, source,
-              ": tensor \"shape\": found ", grid.scalar_type(), " of shape ", grid.sizes(),
-              ", expected int64 [2]");
+  const at::Tensor grid = take_tensor(tensors, {.name = "shape", .shape = "[2]", .dimensions = 1}, source);
+  MMADA_CHECK(grid.numel() == 2, source, ": tensor \"shape\": found ", grid.numel(),
+              " numbers, expected 2: h, w");
   const int64_t height = grid[0].item<int64_t>(), width = grid[1].item<int64_t>();
   MMADA_CHECK(height > 0 && width > 0 && height <= count && width <= count && height * width == count, source,
               ": tensor \"shape\": found ", height, " x ", width, ", expected ", count, " codes in all");
@@ -44,12 +43,8 @@ std::pair<int64_t, int64_t> read_grid(const std::map<std::string, at::Tensor>& t
 
 at::Tensor read_codes(const std::string& path) {
   const auto tensors = read_tensor_file(path);
-  const auto found = tensors.find("codes");
-  MMADA_CHECK(found != tensors.end(), path, ": found no tensor \"codes\", expected int64 [B, h*w]");
-  const at::Tensor& codes = found->second;
-  MMADA_CHECK(codes.scalar_type() == at::kLong && codes.dim() == 2 && codes.numel() > 0, path,
-              ": tensor \"codes\": found ", codes.scalar_type(), " of shape ", codes.sizes(),
-              ", expected int64 [B, h*w]");
+  const at::Tensor codes =
+      take_tensor(tensors, {.name = "codes", .shape = "[B, h*w]", .dimensions = 2}, path);
   const auto [height, width] = read_grid(tensors, codes.size(1), path);
   return codes.view({codes.size(0), height, width});
 }
@@ -63,10 +58,10 @@ void write_result(const std::string& path, const at::Tensor& pictures) {
 
 void run(const Options& options) {
   const at::NoGradGuard no_grad;
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  if (!options.output.ends_with(".safetensors")) check_image_path(options.output);
+  const LoadOptions load = start_computing(options.compute);
   const at::Tensor codes = read_codes(options.codes);
-  const Magvit2 tokenizer =
-      load_image_tokenizer(options.tokenizer, {.device = options.device, .dtype = options.dtype});
+  const Magvit2 tokenizer = load_image_tokenizer(options.tokenizer, load);
   const at::Tensor pictures = tokenizer.decode(codes.to(tokenizer.options().device())).cpu().to(at::kFloat);
   write_result(options.output, pictures);
   if (options.json) return print_json({{"output", options.output}, {"shape", pictures.sizes().vec()}});
@@ -86,11 +81,7 @@ void add_detokenize_image(CLI::App& media) {
                    "File to write: .safetensors (image fp32 [B,3,H,W], not clamped), or .png, .jpg, .webp "
                    "for one picture")
       ->required();
-  verb->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
-  verb->add_option("--dtype", options->dtype, "fp32, bf16 or fp16 (default: as stored)")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
-  verb->add_option("--threads", options->threads, "CPU threads (default: all cores)")
-      ->check(CLI::Range(1, 1024));
+  add_compute_flags(*verb, &options->compute);
   verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options] { run(*options); });
 }

@@ -104,9 +104,8 @@ Json evaluate(const Options& flags, const ShapesSampling& sampling, const Shapes
     const Generator generator = load_generator(flags.model);
     return measure(shapes_model(generator, sampling));
   }
-  if (flags.model.threads > 0) at::set_num_threads(flags.model.threads);
   return measure(
-      shapes_model(load_image_tokenizer(flags.model.image_tokenizer, {.device = flags.model.device})));
+      shapes_model(load_image_tokenizer(flags.model.image_tokenizer, start_computing(flags.model.compute))));
 }
 
 void run_eval(const Options& flags) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/cli/generation_flags.h"
 
-#include <ATen/Parallel.h>
-
 #include <charconv>
 #include <cstdio>
 #include <random>
@@ -61,18 +59,26 @@ void add_model_flags(CLI::App& verb, ModelFlags* flags, bool image_tokenizer) {
   if (image_tokenizer)
     verb.add_option("--image-tokenizer", flags->image_tokenizer,
                     "Directory of the image tokenizer (MAGVIT-v2)");
-  verb.add_option("--device", flags->device, "cpu, cuda or cuda:N")->capture_default_str();
-  verb.add_option("--dtype", flags->dtype, "Weights' type: fp32, bf16 or fp16 [as stored]");
-  verb.add_option("-t,--threads", flags->threads, "CPU threads; 0: as many as there are cores")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
+  add_compute_flags(verb, &flags->compute);
 }
 
 Generator load_generator(const ModelFlags& flags) {
-  if (flags.threads > 0) at::set_num_threads(flags.threads);
-  Model model = load_model(flags.model, {.device = flags.device, .dtype = flags.dtype});
+  Model model = load_model(flags.model, start_computing(flags.compute));
   if (flags.image_tokenizer.empty()) return Generator(std::move(model));
-  return Generator(std::move(model), load_image_tokenizer(flags.image_tokenizer, {.device = flags.device}));
+  return Generator(std::move(model),
+                   load_image_tokenizer(flags.image_tokenizer, {.device = flags.compute.device}));
+}
+
+void add_prompt_flags(CLI::App& verb, PromptFlags* flags, const PromptHelp& help) {
+  auto* group = verb.add_option_group("prompt", help.title);
+  group->add_option("-p,--prompt", flags->prompt, help.prompt);
+  group->add_option("--prompt-ids", flags->prompt_ids, help.ids);
+  group->require_option(1);
+}
+
+TokenIds prompt_ids(const Generator& generate, const PromptFlags& flags) {
+  return flags.prompt_ids.empty() ? generate.encode_text(flags.prompt)
+                                  : parse_ids(flags.prompt_ids, "--prompt-ids");
 }
 
 void add_text_flags(CLI::App& verb, TextFlags* flags, bool blocks, bool picture) {
@@ -180,6 +186,12 @@ void require_picture_output(const ModelFlags& model, const ImageFlags& flags) {
   if (draws && model.image_tokenizer.empty())
     throw UsageError(
         "--output, --contact-sheet, --observe: found no --image-tokenizer, expected one to draw with");
+  for (const std::string& path : {flags.output, flags.contact_sheet})
+    if (!path.empty()) check_image_path(path);
+}
+
+void add_picture_flag(CLI::App& verb, std::string* picture) {
+  verb.add_option("-i,--image", *picture, "The picture: PNG, JPEG or WebP");
 }
 
 TokenIds parse_ids(const std::string& text, const std::string& flag) {
@@ -210,13 +222,13 @@ std::pair<int64_t, int64_t> parse_grid(const std::string& text) {
 
 CodeGrid read_codes(const std::string& path, CodeGrid blank) {
   const Json json = read_json_file(path);
-  MMADA_CHECK(json.is_array(), path, ": found ", json.type_name(), ", expected a list of codes");
+  MMADA_CHECK(json.is_array(), path, ": found ", found_text(json), ", expected a list of codes");
   MMADA_CHECK(json.size() == blank.codes.size(), path, ": found ", json.size(), " codes, expected ",
               blank.rows, " x ", blank.columns, " = ", blank.codes.size(), " (see --grid)");
   for (size_t i = 0; i < json.size(); ++i) {
-    MMADA_CHECK(json[i].is_number_integer(), path, ": code ", i, ": found ", json[i].dump(),
-                ", expected a whole number");
-    blank.codes[i] = json[i].get<int64_t>();
+    const auto code = whole_number(json[i]);
+    MMADA_CHECK(code, path, ": code ", i, ": found ", found_text(json[i]), ", expected a whole number");
+    blank.codes[i] = *code;
   }
   return blank;
 }

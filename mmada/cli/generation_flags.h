@@ -7,20 +7,34 @@
 #include <string>
 #include <utility>
 
+#include "mmada/cli/compute_flags.h"
 #include "mmada/generation/generator.h"
 
 namespace mmada::cli {
 
-/// --model --image-tokenizer --device --dtype --threads: what every generating verb loads.
+/// --model --image-tokenizer and where they compute: what every generating verb loads.
 struct ModelFlags {
   std::string model;
   std::string image_tokenizer;
-  std::string device = "cpu";
-  std::string dtype;
-  int threads = 0;
+  ComputeFlags compute;
 };
 void add_model_flags(CLI::App& verb, ModelFlags* flags, bool image_tokenizer);
 Generator load_generator(const ModelFlags& flags);
+
+/// --prompt or --prompt-ids, of which a request has exactly one.
+struct PromptFlags {
+  std::string prompt;
+  std::string prompt_ids;
+};
+/// The help of a verb's prompt flags.
+struct PromptHelp {
+  std::string title;
+  std::string prompt = "The caption";
+  std::string ids = "The caption's ids 1,2,3 instead, without bos and eos";
+};
+void add_prompt_flags(CLI::App& verb, PromptFlags* flags, const PromptHelp& help);
+/// The ids given, or those of the prompt.
+TokenIds prompt_ids(const Generator& generate, const PromptFlags& flags);
 
 /// --seed --compat --attention-mode --greedy --sampler --json: what text and images share.
 struct SamplingFlags {
@@ -56,8 +70,11 @@ struct ImageFlags {
 void add_image_flags(CLI::App& verb, ImageFlags* flags);
 ImageOptions image_options(const ImageFlags& flags);
 
-/// Throws UsageError when the flags ask for no answer at all, or for pictures without an image tokenizer.
+/// Throws, before any work, when the flags ask for no answer at all, for pictures without an image tokenizer,
+/// or for files that could not be written.
 void require_picture_output(const ModelFlags& model, const ImageFlags& flags);
+/// --image of the verbs that change a picture; --init-codes can stand in its place.
+void add_picture_flag(CLI::App& verb, std::string* picture);
 
 /// "1,2,3" -> ids.
 TokenIds parse_ids(const std::string& text, const std::string& flag);

@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "mmada/cli/generation_flags.h"
-#include "mmada/cli/step_observers.h"
+#include "mmada/cli/request.h"
 #include "mmada/cli/verb.h"
 
 namespace mmada::cli {
@@ -11,23 +11,15 @@ namespace {
 struct Options {
   ModelFlags model;
   TextFlags text;
-  std::string prompt;
-  std::string prompt_ids;
+  PromptFlags prompt;
   std::optional<std::string> question;
 };
 
 void run_infill(const Options& flags) {
-  const TextOptions options = text_options(flags.text);
-  const Generator generate = load_generator(flags.model);
-  TextAnswer answer;
-  {
-    StepBar bar("infill");
-    const Generator watched = generate.observed({&bar});
-    answer = flags.prompt_ids.empty()
-                 ? watched.infill(flags.prompt, options, flags.question)
-                 : watched.run(InfillRequest{parse_ids(flags.prompt_ids, "--prompt-ids"), options});
-  }
-  print_answer(generate, answer, flags.text.sampling.json, options.seed);
+  answer(flags.model, flags.text, "infill", [&](const Generator& generate, const TextOptions& options) {
+    if (flags.prompt.prompt_ids.empty()) return generate.infill(flags.prompt.prompt, options, flags.question);
+    return generate.run(InfillRequest{prompt_ids(generate, flags.prompt), options});
+  });
 }
 
 }  // namespace
@@ -36,13 +28,12 @@ void add_infill(CLI::App& app) {
   auto* verb = app.add_subcommand("infill", "Fill the holes of a text");
   auto flags = std::make_shared<Options>();
   add_model_flags(*verb, &flags->model, false);
-  auto* prompt = verb->add_option_group("prompt", "What to fill");
-  prompt->add_option("-p,--prompt", flags->prompt, "Text with holes: [MASK:n] stands for n tokens");
-  auto* ids = prompt->add_option("--prompt-ids", flags->prompt_ids,
-                                 "Ids 1,2,3 of the whole row; mask ids are filled");
-  prompt->require_option(1);
+  add_prompt_flags(*verb, &flags->prompt,
+                   {.title = "What to fill",
+                    .prompt = "Text with holes: [MASK:n] stands for n tokens",
+                    .ids = "Ids 1,2,3 of the whole row; mask ids are filled"});
   verb->add_option("--question", flags->question, "The text is the assistant's answer to this")
-      ->excludes(ids);
+      ->excludes(verb->get_option("--prompt-ids"));
   add_text_flags(*verb, &flags->text, false, false);
   verb->callback([flags] { run_infill(*flags); });
 }

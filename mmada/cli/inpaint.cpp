@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "mmada/cli/generation_flags.h"
-#include "mmada/cli/step_observers.h"
+#include "mmada/cli/request.h"
 #include "mmada/cli/verb.h"
 #include "mmada/core/check.h"
 
@@ -14,8 +14,7 @@ struct Options {
   ImageFlags image;
   std::string picture;
   std::string mask;
-  std::string prompt;
-  std::string prompt_ids;
+  PromptFlags prompt;
 };
 
 void run_inpaint(const Options& flags) {
@@ -25,13 +24,12 @@ void run_inpaint(const Options& flags) {
     throw UsageError("inpaint: expected --image with --mask, or --init-codes");
   const Generator generate = load_generator(flags.model);
   const ImageRequest request{
-      .caption = flags.prompt_ids.empty() ? generate.encode_text(flags.prompt)
-                                          : parse_ids(flags.prompt_ids, "--prompt-ids"),
+      .caption = prompt_ids(generate, flags.prompt),
       .codes = flags.picture.empty()
                    ? read_codes(flags.image.init_codes, generate.blank_grid(options))
                    : generate.holes(read_image(flags.picture), read_mask(flags.mask), options),
       .options = options};
-  draw(generate, request, flags.image, flags.prompt, "inpaint");
+  draw(generate, flags.image, drawing_of(request, "inpaint", flags.prompt.prompt));
 }
 
 }  // namespace
@@ -40,13 +38,9 @@ void add_inpaint(CLI::App& app) {
   auto* verb = app.add_subcommand("inpaint", "Redraw part of a picture");
   auto flags = std::make_shared<Options>();
   add_model_flags(*verb, &flags->model, true);
-  verb->add_option("-i,--image", flags->picture, "The picture: PNG, JPEG or WebP");
+  add_picture_flag(*verb, &flags->picture);
   verb->add_option("--mask", flags->mask, "A picture of the same size: white is redrawn, black stays");
-  auto* prompt = verb->add_option_group("prompt", "What the whole picture shows");
-  prompt->add_option("-p,--prompt", flags->prompt, "The caption");
-  prompt->add_option("--prompt-ids", flags->prompt_ids,
-                     "The caption's ids 1,2,3 instead, without bos and eos");
-  prompt->require_option(1);
+  add_prompt_flags(*verb, &flags->prompt, {.title = "What the whole picture shows"});
   add_image_flags(*verb, &flags->image);
   verb->callback([flags] { run_inpaint(*flags); });
 }

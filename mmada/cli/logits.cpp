@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
 
+#include "mmada/cli/compute_flags.h"
+#include "mmada/cli/tensor_input.h"
 #include "mmada/cli/verb.h"
 #include "mmada/core/quote.h"
 #include "mmada/model/checkpoint.h"
@@ -16,8 +17,8 @@ namespace mmada::cli {
 namespace {
 
 struct Options {
-  std::string model, input, output, device = "cpu", dtype, mode;
-  int threads = 0;
+  std::string model, input, output, mode;
+  ComputeFlags compute;
   bool json = false;
 };
 
@@ -37,27 +38,19 @@ Span span_of(const at::Tensor& mask_T, int64_t row, const std::string& source) {
   return {ones[0].item<int64_t>(), ones[-1].item<int64_t>() + 1};
 }
 
-at::Tensor int64_tensor(const std::map<std::string, at::Tensor>& tensors, const std::string& name,
-                        int64_t dimensions, const std::string& source) {
-  const at::Tensor& tensor = tensors.at(name);
-  MMADA_CHECK(tensor.scalar_type() == at::kLong && tensor.dim() == dimensions && tensor.numel() > 0, source,
-              ": tensor ", quote(name), ": found ", tensor.scalar_type(), " of shape ", tensor.sizes(),
-              ", expected int64 with ", dimensions, " dimensions and at least one element");
-  return tensor;
-}
-
 Request read_request(const Options& options) {
   const auto tensors = read_tensor_file(options.input);
-  MMADA_CHECK(tensors.contains("input_ids"), options.input,
-              ": found no tensor \"input_ids\", expected int64 [B, T]");
   for (const auto& [name, tensor] : tensors)
     MMADA_CHECK(name == "input_ids" || name == "attention_mask" || name == "columns", options.input,
                 ": tensor ", quote(name), ": expected only input_ids, attention_mask and columns");
   Request request;
-  request.rows.ids_BT = int64_tensor(tensors, "input_ids", 2, options.input);
+  const auto take = [&](const char* name, const char* shape, int64_t dimensions) {
+    return take_tensor(tensors, {.name = name, .shape = shape, .dimensions = dimensions}, options.input);
+  };
+  request.rows.ids_BT = take("input_ids", "[B, T]", 2);
   request.rows.mode = AttentionMode::kNone;
   if (tensors.contains("attention_mask")) {
-    const at::Tensor mask_BT = int64_tensor(tensors, "attention_mask", 2, options.input);
+    const at::Tensor mask_BT = take("attention_mask", "[B, T]", 2);
     MMADA_CHECK(mask_BT.sizes() == request.rows.ids_BT.sizes(), options.input,
                 ": tensor \"attention_mask\": found shape ", mask_BT.sizes(),
                 ", expected that of input_ids, ", request.rows.ids_BT.sizes());
@@ -66,16 +59,18 @@ Request read_request(const Options& options) {
     request.rows.mode = AttentionMode::kHard;
   }
   if (!options.mode.empty()) request.rows.mode = attention_mode_from_name(options.mode);
-  if (tensors.contains("columns")) request.columns_C = int64_tensor(tensors, "columns", 1, options.input);
+  if (tensors.contains("columns")) request.columns_C = take("columns", "[C]", 1);
   return request;
 }
 
-void check_columns(const Request& request, int64_t vocabulary, const std::string& source) {
-  if (!request.columns_C) return;
-  const int64_t low = request.columns_C->min().item<int64_t>(),
-                high = request.columns_C->max().item<int64_t>();
-  MMADA_CHECK(low >= 0 && high < vocabulary, source, ": tensor \"columns\": found ids from ", low, " to ",
-              high, ", expected 0 to ", vocabulary - 1);
+void check_ids(const Request& request, int64_t vocabulary, const std::string& source) {
+  const auto check = [&](const char* name, const at::Tensor& ids) {
+    const int64_t low = ids.min().item<int64_t>(), high = ids.max().item<int64_t>();
+    MMADA_CHECK(low >= 0 && high < vocabulary, source, ": tensor ", quote(name), ": found ids from ", low,
+                " to ", high, ", expected 0 to ", vocabulary - 1);
+  };
+  check("input_ids", request.rows.ids_BT);
+  if (request.columns_C) check("columns", *request.columns_C);
 }
 
 // A few positions at a time, so that no [B, T, V] tensor exists unless its columns were asked for.
@@ -104,10 +99,10 @@ std::map<std::string, at::Tensor> compute(const Transformer& transformer, const 
 
 void run(const Options& options) {
   const at::NoGradGuard no_grad;
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  const LoadOptions load = start_computing(options.compute);
   const Request request = read_request(options);
-  const Model model = load_model(options.model, {.device = options.device, .dtype = options.dtype});
-  check_columns(request, model.transformer.config().vocab_size, options.input);
+  const Model model = load_model(options.model, load);
+  check_ids(request, model.transformer.config().vocab_size, options.input);
   const auto results = compute(model.transformer, request);
   write_tensor_file(options.output, results);
   const auto shape = results.at("logits").sizes().vec();
@@ -134,11 +129,7 @@ void add_logits(CLI::App& app) {
   verb->add_option("--attention-mode", options->mode,
                    "hard, none or additive_one (default: hard with an attention_mask, else none)")
       ->check(CLI::IsMember({"hard", "none", "additive_one"}));
-  verb->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
-  verb->add_option("--dtype", options->dtype, "fp32, bf16 or fp16 (default: as stored)")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
-  verb->add_option("--threads", options->threads, "CPU threads (default: all cores)")
-      ->check(CLI::Range(1, 1024));
+  add_compute_flags(*verb, &options->compute);
   verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options] { run(*options); });
 }

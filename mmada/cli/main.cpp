@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The mmada program: parses flags, dispatches to one verb, and maps failures to exit statuses
 // (0 success, 1 bad data or failure, 2 usage).
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 
 #include "mmada/cli/verb.h"
+#include "mmada/core/check.h"
 #include "mmada/core/version.h"
+#include "mmada/formats/input_file.h"
 
 namespace mmada::cli {
 
@@ -28,6 +32,7 @@ int run(int argc, char** argv) {
   add_eval(app);
   add_extrapolate(app);
   add_infill(app);
+  add_completion(app);
   add_data(app);
   add_detokenize(app);
   add_info(app);
@@ -45,12 +50,22 @@ int run(int argc, char** argv) {
   return 0;
 }
 
+/// What was printed and cannot be written (a full disk) is a failure too.
+void finish_stdout() {
+  errno = 0;
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  MMADA_CHECK(written, "standard output: writing failed", errno != 0 ? ": " + errno_text(errno) : "");
+}
+
 }  // namespace
 }  // namespace mmada::cli
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit shall be an error with a path, not a death
   try {
-    return mmada::cli::run(argc, argv);
+    const int status = mmada::cli::run(argc, argv);
+    mmada::cli::finish_stdout();
+    return status;
   } catch (const mmada::cli::ExitStatus& status) {
     return status.code;
   } catch (const mmada::UsageError& error) {

@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "mmada/cli/generation_flags.h"
-#include "mmada/cli/step_observers.h"
+#include "mmada/cli/request.h"
 #include "mmada/cli/verb.h"
 #include "mmada/core/check.h"
 
@@ -29,14 +29,9 @@ TextAnswer reply(const Generator& generate, const Options& flags, const TextOpti
 void run_mmu(const Options& flags) {
   if (flags.prompt_ids.empty() && (flags.image.empty() || flags.prompt.empty()))
     throw UsageError("mmu: expected --image and --prompt, or --prompt-ids");
-  const TextOptions options = text_options(flags.text);
-  const Generator generate = load_generator(flags.model);
-  TextAnswer answer;
-  {
-    StepBar bar("mmu");
-    answer = reply(generate.observed({&bar}), flags, options);
-  }
-  print_answer(generate, answer, flags.text.sampling.json, options.seed);
+  answer(flags.model, flags.text, "mmu", [&](const Generator& generate, const TextOptions& options) {
+    return reply(generate, flags, options);
+  });
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "mmada/cli/generation_flags.h"
 #include "mmada/core/progress.h"
 #include "mmada/generation/generator.h"
 
@@ -26,23 +25,17 @@ class StepBar : public Observer {
 /// Remembers what an image row would look like after each step: committed codes and the step's proposals.
 class CodeRecorder : public Observer {
  public:
-  /// The grid of the row that is watched; t2i rows end in the image and <eoi>.
-  CodeRecorder(const TokenLayout& layout, CodeGrid grid) : layout_(layout), grid_(std::move(grid)) {}
+  /// The grids that are filled one after the other, each by a row that ends in the image and <eoi>.
+  CodeRecorder(const TokenLayout& layout, std::vector<CodeGrid> grids)
+      : layout_(layout), grids_(std::move(grids)) {}
   void on_step(const StepEvent& event) override;
   const std::vector<CodeGrid>& steps() const { return steps_; }
 
  private:
   TokenLayout layout_;
-  CodeGrid grid_;
+  std::vector<CodeGrid> grids_;
+  size_t begun_ = 0;  ///< grids whose first step was seen
   std::vector<CodeGrid> steps_;
 };
-
-/// Writes what --contact-sheet and --observe ask for.
-void write_steps(const Generator& generate, const CodeRecorder& recorder, const ImageFlags& flags);
-
-/// Runs a picture request with the progress bar and, where asked for, the recorder; writes and prints the
-/// result.
-void draw(const Generator& generate, const ImageRequest& request, const ImageFlags& flags,
-          const std::string& prompt, const std::string& label);
 
 }  // namespace mmada::cli

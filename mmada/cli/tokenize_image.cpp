@@ -2,11 +2,12 @@
 // `mmada tokenize image`: pictures to codes.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/Parallel.h>
 
 #include <cstdio>
 #include <memory>
 
+#include "mmada/cli/compute_flags.h"
+#include "mmada/cli/tensor_input.h"
 #include "mmada/cli/verb.h"
 #include "mmada/model/tensor_file.h"
 #include "mmada/vision/magvit2.h"
@@ -16,21 +17,17 @@ namespace mmada::cli {
 namespace {
 
 struct Options {
-  std::string tokenizer, pixels, image, output, size, fit = "clip", device = "cpu", dtype;
-  int threads = 0;
+  std::string tokenizer, pixels, image, output, size, fit = "clip";
+  ComputeFlags compute;
   bool json = false;
 };
 
 at::Tensor read_pixels(const std::string& path) {
-  const auto tensors = read_tensor_file(path);
-  const auto found = tensors.find("image");
-  MMADA_CHECK(found != tensors.end(), path,
-              ": found no tensor \"image\", expected fp32 [B, 3, H, W] in [-1, 1]");
-  const at::Tensor& image = found->second;
-  MMADA_CHECK(at::isFloatingType(image.scalar_type()) && image.dim() == 4 && image.numel() > 0, path,
-              ": tensor \"image\": found ", image.scalar_type(), " of shape ", image.sizes(),
-              ", expected fp32 [B, 3, H, W]");
-  MMADA_CHECK(image.isfinite().all().item<bool>(), path, ": tensor \"image\": found non-finite values");
+  const at::Tensor image =
+      take_tensor(read_tensor_file(path),
+                  {.name = "image", .shape = "[B, 3, H, W]", .dimensions = 4, .integer = false}, path);
+  MMADA_CHECK(image.isfinite().all().item<bool>(), path,
+              ": tensor \"image\": found non-finite values, expected pixels in [-1, 1]");
   return image;
 }
 
@@ -66,9 +63,7 @@ Json code_lists(const at::Tensor& codes_BN) {
 
 void run(const Options& options) {
   const at::NoGradGuard no_grad;
-  if (options.threads > 0) at::set_num_threads(options.threads);
-  const Magvit2 tokenizer =
-      load_image_tokenizer(options.tokenizer, {.device = options.device, .dtype = options.dtype});
+  const Magvit2 tokenizer = load_image_tokenizer(options.tokenizer, start_computing(options.compute));
   const at::Tensor pictures =
       load_picture(options, tokenizer.config().factor()).to(tokenizer.options().device());
   const at::Tensor codes = tokenizer.encode(pictures).cpu().contiguous();
@@ -104,11 +99,7 @@ void add_tokenize_image(CLI::App& media) {
       ->check(CLI::IsMember({"clip", "squash", "pad"}))
       ->capture_default_str()
       ->needs(image);
-  verb->add_option("--device", options->device, "cpu, cuda or cuda:N")->capture_default_str();
-  verb->add_option("--dtype", options->dtype, "fp32, bf16 or fp16 (default: as stored)")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
-  verb->add_option("--threads", options->threads, "CPU threads (default: all cores)")
-      ->check(CLI::Range(1, 1024));
+  add_compute_flags(*verb, &options->compute);
   verb->add_flag("--json", options->json,
                  "Print one JSON object: codes (a list per picture) and grid [h, w]");
   verb->callback([options] { run(*options); });

@@ -34,7 +34,6 @@ void handle_signals() {
   struct sigaction action {};
   action.sa_handler = on_stop;
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit shall be an error with a path, not a death
 }
 
 void run(const Options& options) {

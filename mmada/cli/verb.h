@@ -13,6 +13,7 @@ namespace mmada::cli {
 /// `app` and gives the subcommand a callback which does the work. Errors are exceptions; main() turns them
 /// into exit statuses.
 void add_chat(CLI::App& app);
+void add_completion(CLI::App& app);
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
 void add_eval(CLI::App& app);

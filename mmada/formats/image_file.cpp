@@ -2,6 +2,7 @@
 #include "mmada/formats/image_file.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "mmada/core/check.h"
 #include "mmada/core/quote.h"
@@ -91,11 +92,23 @@ Image to_grey(const Image& image) {
 
 void write_image(const std::string& path, const Image& image,
                  const std::map<std::string, std::string>& text) {
+  check_image_path(path);
   const std::string ending = ending_of(path);
   if (ending == ".png") return write_file(path, encode_png(image, text));
   if (ending == ".jpg" || ending == ".jpeg") return write_file(path, encode_jpeg(image, 95, text));
-  if (ending == ".webp") return write_file(path, encode_webp(image));
-  throw UsageError(cat(path, ": found the ending \"", ending, "\", expected .png, .jpg, .jpeg or .webp"));
+  return write_file(path, encode_webp(image));
+}
+
+void check_image_path(const std::string& path) {
+  const std::string ending = ending_of(path);
+  const bool known = ending == ".png" || ending == ".jpg" || ending == ".jpeg" || ending == ".webp";
+  if (!known)
+    throw UsageError(
+        cat(path, ": found the ending ", quote(ending), ", expected .png, .jpg, .jpeg or .webp"));
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  MMADA_CHECK(folder.empty() || std::filesystem::is_directory(folder, error), path, ": found no folder ",
+              quote(folder.string()), ", expected one that exists");
 }
 
 }  // namespace mmada

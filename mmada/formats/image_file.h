@@ -45,6 +45,9 @@ std::string encode_jpeg(const Image& image, int quality = 95,
                         const std::map<std::string, std::string>& text = {});
 /// Lossless WebP: reads back bit for bit.
 std::string encode_webp(const Image& image);
+/// Throws what write_image would for the name alone: an unknown ending (UsageError), a folder that is not
+/// there. To be asked before hours of work end in it.
+void check_image_path(const std::string& path);
 /// Writes PNG, JPEG (.jpg, .jpeg) or WebP by the name's ending, atomically. WebP carries no text entries.
 void write_image(const std::string& path, const Image& image,
                  const std::map<std::string, std::string>& text = {});

@@ -98,6 +98,18 @@ def test_extrapolation_grows_the_picture(model_dir, tmp_path):
     assert tall["codes"][:16] == [code for row in range(4) for code in wide["codes"][8 * row + 2:8 * row + 6]]
 
 
+def test_extrapolation_shows_the_steps_of_every_move(model_dir, tmp_path):
+    striped(tmp_path / "in.png", (16, 16))
+    steps = tmp_path / "steps"
+    run("extrapolate", model_dir, "--image", tmp_path / "in.png", "--prompt-ids", "5", "--direction", "right *** down",
+        "--output", tmp_path / "out.png", "--contact-sheet", tmp_path / "sheet.png", "--observe", steps)
+    sizes = [Image.open(path).size for path in sorted(steps.iterdir())]
+    assert sizes == [(16, 16)] * 3 + [(24, 16)] * 3  # the window of each move: half of it is the picture so far
+    assert Image.open(tmp_path / "sheet.png").size == (6 * 26 + 2, 20)
+    out = Image.open(tmp_path / "out.png")
+    assert out.size == (24, 24)
+
+
 def test_pictures_need_an_image_tokenizer_that_fits(model_dir, tmp_path):
     small = DATA / "tiny_mmada"
     result = run("t2i", small, "--prompt-ids", "5", "--output", tmp_path / "a.png", status=1)
