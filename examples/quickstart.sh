@@ -32,7 +32,7 @@ show() {
 
 show text "${model[@]}" --sampler pocket_text --prompt "what is 47+38?"
 show mmu "${model[@]}" "${vision[@]}" --sampler pocket_text --image "$root/examples/pocket/scene.png" \
-  --prompt "what color is the star?"
+  --prompt "how many shapes?"
 show t2i "${model[@]}" "${vision[@]}" --sampler pocket_image --seed 7 \
   --prompt "a large red square at top left and a small blue circle at bottom right" \
   --output "$out/drawn.png" --contact-sheet "$out/denoising_steps.png"

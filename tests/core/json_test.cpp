@@ -9,7 +9,7 @@ using Catch::Matchers::Contains;
 
 TEST_CASE("json refuses duplicate keys, deep nesting, wide integers and trailing text") {
   CHECK_THROWS_WITH(parse_json(R"({"a":1,"a":2})", "f"), Contains("\"a\" appears twice"));
-  CHECK_THROWS_WITH(parse_json(std::string(100, '['), "f"), Contains("deeper than 64"));
+  CHECK_THROWS_WITH(parse_json(std::string(100, '['), "f"), Contains("deeper than the 64 levels"));
   CHECK_THROWS_WITH(parse_json("18446744073709551616", "f"), Contains("does not fit"));
   CHECK_THROWS_WITH(parse_json("1e999", "f"), Contains("f: "));
   CHECK_THROWS_WITH(parse_json("{} {}", "f"), Contains("not valid JSON"));
