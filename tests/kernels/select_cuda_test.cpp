@@ -118,7 +118,9 @@ TEMPLATE_TEST_CASE("without temperature the choice is the oracle's, every confid
 }
 
 TEST_CASE("columns that begin anywhere in the vocabulary and in memory are read right", "[tiny]") {
-  for (const int32_t first_id : {0, 1, 2, 3, 126})
+  std::vector<int32_t> first_ids = {3, 0, 1, 2, 126};
+  if (mmada::simt::thread_sanitizer()) first_ids.resize(1);
+  for (const int32_t first_id : first_ids)
     for (const int64_t stride : {0, 103}) {
       Problem<__nv_bfloat16> problem(2, 97, first_id, stride);
       problem.check(SelectConfidence::kProbability);
@@ -128,7 +130,7 @@ TEST_CASE("columns that begin anywhere in the vocabulary and in memory are read 
     }
 }
 
-TEST_CASE("equal logits go to the lowest id, in one chunk or several", "[tiny]") {
+TEST_CASE("equal logits go to the lowest id, in one chunk or several") {
   Problem<__nv_bfloat16> problem(1, 1100);
   for (const int64_t column : {900, 77, 76, 450}) problem.set(0, column, 40.0f);
   for (const Way way : all_ways()) CHECK(problem.emulated(way).ids[0] == 76);
