@@ -25,13 +25,18 @@ std::vector<const SceneObject*> unique_by(const Scene& scene, Key key) {
 
 int64_t name_key(const SceneObject& object) { return object.shape * 4096 + object.color; }
 
-/// What a look at every cell tells: "top left large red square, bottom right small blue star". Every question
-/// but "describe" is answered from it, so that each teaches the same reading and leaves the rest to the text.
+/// What a look at every cell tells: "large red square, an empty cell, an empty cell, small blue star". Every
+/// question but "describe" is answered from it, so that each teaches the same reading and leaves the rest to
+/// the text. Three words a cell, whatever it holds: each word has its place, and masked words can be read off
+/// the picture all at once.
 std::string scan(const ShapesOptions& options, const Scene& scene) {
   std::string text;
-  for (const auto& object : scene)
-    text += cat(text.empty() ? "" : ", ", options.cell_name(object.cell), " ",
-                object_phrase(options, object, false));
+  for (int64_t cell = 0; cell < options.cells(); ++cell) {
+    const auto object =
+        std::find_if(scene.begin(), scene.end(), [&](const auto& o) { return o.cell == cell; });
+    text += cat(text.empty() ? "" : ", ",
+                object == scene.end() ? "an empty cell" : object_phrase(options, *object, false));
+  }
   return text;
 }
 

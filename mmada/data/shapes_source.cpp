@@ -21,9 +21,11 @@ class ShapesSource final : public SampleSource {
     }
     if (task_ == ShapesTask::kPicture) return {"", free_picture(options_, seed_, index)};
     const auto sample = shapes_sample(options_, split_, seed_, index);
-    const bool asks = task_ == ShapesTask::kQuestion;
-    return {asks ? conversation_text(sample.question.text, sample.question.reply()) : sample.caption,
-            render_scene(options_, sample.scene)};
+    if (task_ == ShapesTask::kCaption) return {sample.caption, render_scene(options_, sample.scene)};
+    Rng rng(seed_, "shapes/wobble", index);
+    return {conversation_text(sample.question.text, sample.question.reply()),
+            options_.wobble > 0 && index % 2 == 1 ? render_wobbling(options_, sample.scene, rng)
+                                                  : render_scene(options_, sample.scene)};
   }
 
   Json state() const override { return {{"index", index_}}; }

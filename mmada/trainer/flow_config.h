@@ -20,6 +20,9 @@ struct FlowConfig {
   double coefficient = 1.0;        ///< of the loss in the total
   int64_t length = 0;              ///< of lm and lm_chat rows; 0: that of the multimodal rows
   double cond_dropout_prob = 0.0;  ///< t2i: share of rows whose caption is dropped (default 0.1)
+  /// lm_chat, mmu: share of rows whose reasoning, through </think>, is given like the prompt: the state in
+  /// which decoding meets the answer, rare under noise that masks answer and reasoning alike (default 0).
+  double given_reasoning_prob = 0.0;
   ImageNoise image_noise;
   TextNoise text_noise;
   bool all_turns = false;  ///< lm_chat: every assistant turn is supervised, not the last alone

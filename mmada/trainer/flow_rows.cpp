@@ -16,6 +16,14 @@ int64_t row_length(const RowSettings& settings, const FlowConfig& flow) {
   return flow.length > 0 ? flow.length : settings.text_budget + settings.image_tokens + 3;
 }
 
+/// Makes the reasoning prompt. A row cut inside its reasoning keeps what it has: it holds no answer to learn.
+void give_reasoning(const TokenLayout& layout, const EncodedSample& sample, Row* row) {
+  const bool own_bos = !sample.text.empty() && sample.text.front() == layout.bos;
+  const int64_t end = row->text.begin + sample.reasoning_end + (own_bos ? 0 : 1);
+  if (sample.reasoning_end == 0 || end >= row->text.end || row->prompt.empty()) return;
+  std::fill(row->prompt.begin() + row->text.begin, row->prompt.begin() + end, true);
+}
+
 /// The rows of one flow in one micro-batch, cut and ordered.
 struct Slice {
   const FlowConfig* flow;
@@ -106,7 +114,10 @@ std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig&
     const bool drop =
         flow.cond_dropout_prob > 0 &&
         row_stream(settings.seed, "condition", flow.name, step, i).uniform() < flow.cond_dropout_prob;
-    const Row row = make_row(settings, flow, samples[i], drop);
+    Row row = make_row(settings, flow, samples[i], drop);
+    if (flow.given_reasoning_prob > 0 &&
+        row_stream(settings.seed, "reasoning", flow.name, step, i).uniform() < flow.given_reasoning_prob)
+      give_reasoning(settings.layout, samples[i], &row);
     Rng rng = row_stream(settings.seed, "mask", flow.name, step, i);
     rows.push_back(flow.kind == FlowKind::kT2i
                        ? noise_image_row(settings.layout, row, flow.image_noise, times[i], rng)

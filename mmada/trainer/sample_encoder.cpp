@@ -19,7 +19,30 @@ std::string picture_key(const Image& image) {
   return {digest.begin(), digest.end()};
 }
 
+int64_t occurrences(const std::string& text, const std::string& part) {
+  int64_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
 }  // namespace
+
+int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const TokenIds& ids) {
+  static const std::string kEnd = "</think>";
+  const int64_t all = occurrences(text, kEnd);
+  if (all == 0) return 0;
+  // The tag may be several tokens, spelled differently by what stands around it: ask the decoded text.
+  int64_t low = 0, high = static_cast<int64_t>(ids.size());
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    const std::string prefix = tokenizer.decode({ids.begin(), ids.begin() + middle}, /*skip_special=*/false);
+    if (occurrences(prefix, kEnd) < all)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
 
 SampleEncoder::SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer,
                              std::shared_ptr<const Magvit2> image_tokenizer, const TokenLayout& layout,
@@ -81,6 +104,7 @@ std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samp
   std::vector<size_t> owners;
   for (size_t i = 0; i < samples.size(); ++i) {
     encoded[i].text = tokenizer_->encode(samples[i].text);
+    encoded[i].reasoning_end = reasoning_end(*tokenizer_, samples[i].text, encoded[i].text);
     if (samples[i].image.pixels.empty()) continue;
     MMADA_CHECK(image_tokenizer_ != nullptr,
                 "training: found a sample with a picture, expected an image tokenizer");

@@ -19,8 +19,12 @@ namespace mmada {
 /// A sample as ids of the vocabulary.
 struct EncodedSample {
   TokenIds text;
-  TokenIds image;  ///< empty without a picture
+  TokenIds image;             ///< empty without a picture
+  int64_t reasoning_end = 0;  ///< ids of `text` through its last "</think>"; 0: no reasoning
 };
+
+/// How many of the text's ids reach through its last "</think>"; 0 where it has none.
+int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const TokenIds& ids);
 
 /// Turns samples into ids with frozen tokenizers.
 ///

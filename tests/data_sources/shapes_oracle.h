@@ -30,8 +30,12 @@ inline std::string caption(const Json& scene) {
 
 inline std::string scan(const Json& scene) {
   std::string text;
-  for (const auto& o : scene)
-    text += (text.empty() ? "" : ", ") + get(o, "cell") + " " + get(o, "size") + " " + name(o);
+  for (const char* cell : {"top left", "top right", "bottom left", "bottom right"}) {
+    std::string words = "an empty cell";
+    for (const auto& o : scene)
+      if (get(o, "cell") == cell) words = get(o, "size") + " " + name(o);
+    text += (text.empty() ? "" : ", ") + words;
+  }
   return text;
 }
 

@@ -129,6 +129,51 @@ TEST_CASE("dropped conditions leave the unconditional row, about as often as ask
   CHECK(std::abs(dropped - 200) < 60);  // 5 standard deviations
 }
 
+TEST_CASE("given reasoning is never masked nor predicted, and the answer's loss is over what is left") {
+  const RowSettings s = settings();
+  FlowConfig chat = flow(FlowKind::kLmChat, 1, 20);
+  chat.text_noise.floor = 1.0;  // everything that may be masked is
+  EncodedSample sample;
+  sample.text = {10, 11, 358, 20, 21, 22, 23, 24, 25};  // 358 ends the header; 20 to 22 are the reasoning
+  sample.reasoning_end = 6;
+  const auto masks = [&](double probability) {
+    chat.given_reasoning_prob = probability;
+    return noise_rows(s, chat, 3, {sample}).front();
+  };
+  const NoisedRow free = masks(0.0), given = masks(1.0);
+  CHECK(free.predicted.front() == 4);  // bos stands before the text
+  CHECK(given.predicted.front() == 7);
+  CHECK(TokenIds(given.ids.begin() + 4, given.ids.begin() + 8) == TokenIds{20, 21, 22, s.layout.mask});
+  CHECK(given.answer_length == free.answer_length - 3);
+  sample.text.insert(sample.text.begin(), s.layout.bos), ++sample.reasoning_end;  // a bos of its own
+  CHECK(masks(1.0).ids == given.ids);
+  sample.reasoning_end = 0;  // nothing to give
+  CHECK(masks(1.0).ids == free.ids);
+}
+
+TEST_CASE("reasoning is given about as often as asked") {
+  const RowSettings s = settings();
+  FlowConfig chat = flow(FlowKind::kLmChat, 1, 20);
+  chat.text_noise.floor = 1.0, chat.given_reasoning_prob = 0.25;
+  std::vector<EncodedSample> made = samples(4);
+  for (EncodedSample& sample : made)
+    sample.text.insert(sample.text.end(), {30, 31}), sample.reasoning_end = 4;
+  int64_t given = 0;
+  for (int64_t step = 0; step < 200; ++step)
+    for (const NoisedRow& row : noise_rows(s, chat, step, made)) given += row.predicted.front() == 5;
+  CHECK(std::abs(given - 200) < 60);  // 5 standard deviations
+}
+
+TEST_CASE("a row that is cut inside its reasoning stays as it is") {
+  const RowSettings s = settings();
+  FlowConfig chat = flow(FlowKind::kLmChat, 1, 6);
+  chat.text_noise.floor = 1.0, chat.given_reasoning_prob = 1.0;
+  EncodedSample sample;
+  sample.text = {10, 11, 358, 20, 21, 22, 23, 24, 25};
+  sample.reasoning_end = 6;
+  CHECK(noise_rows(s, chat, 3, {sample}).front().predicted.front() == 4);
+}
+
 TEST_CASE("a sample without the picture its task needs is an error that names the flow") {
   EncodedSample text;
   text.text = {10};
