@@ -21,6 +21,7 @@ add_library(mmada_cuda SHARED
   swiglu/swiglu.cu
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/group_norm_silu.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/lfq.cpp
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/select.cpp
 )
 set_target_properties(mmada_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Shared

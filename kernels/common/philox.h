@@ -32,6 +32,23 @@ MMADA_HOST_DEVICE inline void philox4x32(uint64_t key, const uint32_t counter[4]
   out[3] = c3;
 }
 
+/// The same for kLanes counters side by side, in place, as loops that vectorise.
+template <int kLanes>
+inline void philox4x32_lanes(uint64_t key, uint32_t* c0, uint32_t* c1, uint32_t* c2, uint32_t* c3) {
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const uint64_t p0 = 0xD2511F53ull * c0[lane], p1 = 0xCD9E8D57ull * c2[lane];
+      c0[lane] = static_cast<uint32_t>(p1 >> 32) ^ c1[lane] ^ k0;
+      c2[lane] = static_cast<uint32_t>(p0 >> 32) ^ c3[lane] ^ k1;
+      c1[lane] = static_cast<uint32_t>(p1);
+      c3[lane] = static_cast<uint32_t>(p0);
+    }
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+}
+
 /// A uniform number in (0, 1) from 32 bits: never 0 and never 1, so that both logarithms of Gumbel noise are
 /// finite.
 MMADA_HOST_DEVICE inline float open_unit_float(uint32_t bits) {

@@ -112,21 +112,7 @@ __global__ void __launch_bounds__(kThreads) statistics_kernel(const SelectStatis
 __global__ void __launch_bounds__(kThreads) finish_kernel(const SelectFinishParams p) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (n >= p.rows) return;
-  SelectState s;
-  for (int64_t k = 0; k < p.slots; ++k) s = merge(s, p.states[n * p.slots + k]);
-  const bool valid = s.sum > 0.0f && s.id != INT32_MAX;  // false for NaN
-  p.ids_N[n] = valid ? s.id : INT32_MAX;
-  if (p.logsumexp_N != nullptr) p.logsumexp_N[n] = s.largest + logf(s.sum);
-  float confidence = vector_exp(s.logit - s.largest) / s.sum;
-  if (p.confidence == SelectConfidence::kMargin)
-    confidence = (1.0f - (s.second == -INFINITY ? 0.0f : vector_exp(s.second - s.largest))) / s.sum;
-  if (p.confidence == SelectConfidence::kNegEntropy) confidence = s.weighted / s.sum - logf(s.sum);
-  if (p.confidence == SelectConfidence::kRandom) {
-    uint32_t bits[kIds];
-    noise_block({p.random_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]}, 0, bits);
-    confidence = open_unit_float(bits[0]);
-  }
-  p.confidence_N[n] = valid ? confidence : NAN;
+  finish_row(p, n);
 }
 
 }  // namespace

@@ -48,7 +48,29 @@ struct SelectFinishParams {
   float* logsumexp_N = nullptr;   ///< null: not wanted
 };
 
-/// States per row that one call writes: more than 1 where the rows alone would not fill a GPU.
+/// Merges the row's states and writes its answers: the same on every device.
+MMADA_HOST_DEVICE inline void finish_row(const SelectFinishParams& p, int64_t n) {
+  SelectState s;
+  for (int64_t k = 0; k < p.slots; ++k) s = merge(s, p.states[n * p.slots + k]);
+  const bool valid = s.sum > 0.0f && s.id != INT32_MAX;  // false for NaN
+  p.ids_N[n] = valid ? s.id : INT32_MAX;
+  if (p.logsumexp_N != nullptr) p.logsumexp_N[n] = s.largest + logf(s.sum);
+  float confidence = vector_exp(s.logit - s.largest) / s.sum;
+  if (p.confidence == SelectConfidence::kMargin)
+    confidence = (1.0f - (s.second == -INFINITY ? 0.0f : vector_exp(s.second - s.largest))) / s.sum;
+  if (p.confidence == SelectConfidence::kNegEntropy) confidence = s.weighted / s.sum - logf(s.sum);
+  if (p.confidence == SelectConfidence::kRandom) {
+    uint32_t bits[4];
+    noise_block({p.random_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]}, 0, bits);
+    confidence = open_unit_float(bits[0]);
+  }
+  p.confidence_N[n] = valid ? confidence : NAN;
+}
+
+/// CPU: fp32 and bf16; one state per row and call. Rows are spread over the context's threads.
+[[nodiscard]] Status select_statistics(const SelectStatisticsParams& params, const Context& context);
+[[nodiscard]] Status select_finish(const SelectFinishParams& params, const Context& context);
+/// CUDA: states per row that one call writes, more than 1 where the rows alone would not fill a GPU.
 int64_t select_slots(const SelectStatisticsParams& params);
 /// CUDA: fp32, bf16 and fp16. Reads every logit once.
 [[nodiscard]] Status select_statistics_cuda(const SelectStatisticsParams& params, const Context& context);

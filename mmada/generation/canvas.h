@@ -28,6 +28,7 @@ struct Region {
   double top_p = 1.0;
   Confidence confidence = Confidence::kProbability;
   bool sample_in_weight_dtype = false;  ///< see Compat
+  bool select_in_double = false;        ///< see Compat
   std::shared_ptr<const CommitRule> commit;
   std::shared_ptr<const GuidancePolicy> guidance;  ///< null: none
 };

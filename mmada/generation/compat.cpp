@@ -18,6 +18,7 @@ Compat Compat::reference() {
           .ties_survive_cut = true,
           .uncond_prefix_length = 0,
           .stepwise_mask_grows = true,
+          .select_in_double = true,
           .turn_terminator = TurnTerminator::kLiteral};
 }
 

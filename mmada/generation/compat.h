@@ -46,6 +46,9 @@ struct Compat {
   /// Images: stepwise decoding appends to its attention mask at every step, so that guided decoding fails at
   /// step 2.
   bool stepwise_mask_grows = false;
+  /// Softmax, confidence and token noise over whole rows in fp64, instead of fp32 in one pass: another choice
+  /// only where two candidates are closer than fp32 tells apart.
+  bool select_in_double = false;
   /// Ends a turn in caption, CoT and in-training validation strings (plain text in the published data).
   TurnTerminator turn_terminator = TurnTerminator::kToken;
 

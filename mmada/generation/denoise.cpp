@@ -141,45 +141,42 @@ void Denoiser::run(const ForwardPlan& plan, const std::vector<ForwardRequest>& r
   batch.ids_BT = batch.ids_BT.to(device);
   const at::Tensor hidden_ND = model_.hidden(batch, plan.read_N.to(device));
   for (const HeadSlice& slice : plan.heads) {
-    const at::Tensor logits_NW =
-        model_.logits(hidden_ND.narrow(0, slice.read.begin, slice.read.size()), slice.window);
-    int64_t begin = 0;
-    for (const size_t member : slice.requests) {
-      const ForwardRequest& request = requests[member];
-      RowState& row = rows_[rows[member]];
-      const Region& region = row.canvas.regions[row.region];
-      const auto count = static_cast<int64_t>(request.positions.size());
-      const int64_t total = region.guidance ? 2 * count : count;
-      at::Tensor mixed = mixed_logits(region, logits_NW.narrow(0, begin, total), count);
-      const bool coarse = region.sample_in_weight_dtype && mixed.scalar_type() != at::kFloat;
-      if (coarse) mixed = at::softmax(mixed, -1).to(at::kFloat).log();
-      advance(&row, request.positions, mixed, coarse);
-      begin += total;
-    }
+    std::vector<HeadRows> groups;
+    for (const size_t member : slice.requests)
+      groups.push_back(head_rows(rows_[rows[member]], requests[member]));
+    const std::vector<Selected> selected = select_from_head(
+        hidden_ND.narrow(0, slice.read.begin, slice.read.size()), model_.head(slice.window), groups);
+    for (size_t i = 0; i < groups.size(); ++i)
+      advance(&rows_[rows[slice.requests[i]]], requests[slice.requests[i]].positions, selected[i]);
   }
 }
 
-at::Tensor Denoiser::mixed_logits(const Region& region, const at::Tensor& logits_NW, int64_t count) const {
-  const at::Tensor logits = region.sample_in_weight_dtype ? logits_NW : logits_NW.to(at::kFloat);
-  if (!region.guidance) return logits;
-  return region.guidance->mix(logits.narrow(0, 0, count), logits.narrow(0, count, count));
+/// How the row chooses its tokens in this step; refers to the request.
+HeadRows Denoiser::head_rows(const RowState& row, const ForwardRequest& request) const {
+  const Region& region = row.canvas.regions[row.region];
+  HeadRows rows{.params = {.window = region.window,
+                           .positions = request.positions,
+                           .banned = region.banned,
+                           .never_confident = region.never_confident,
+                           .confidence = region.confidence,
+                           .temperature = region.temperature,
+                           .top_k = region.top_k,
+                           .top_p = region.top_p,
+                           .double_precision = region.select_in_double,
+                           .noise = noise_of(row)},
+                .guidance = {},
+                .in_weight_dtype = region.sample_in_weight_dtype};
+  if (region.guidance) rows.guidance = region.guidance->mix();
+  return rows;
 }
 
-void Denoiser::advance(RowState* row, const std::vector<int64_t>& positions, const at::Tensor& logits_NW,
-                       bool are_log_p) {
+NoiseSource Denoiser::noise_of(const RowState& row) const {
+  return {row.canvas.seed, row.canvas.stream, static_cast<uint32_t>(row.step)};
+}
+
+void Denoiser::advance(RowState* row, const std::vector<int64_t>& positions, const Selected& selected) {
   Canvas& canvas = row->canvas;
   const Region& region = canvas.regions[row->region];
-  const NoiseSource noise{canvas.seed, canvas.stream, static_cast<uint32_t>(row->step)};
-  const Selected selected = select_tokens(logits_NW, {.window = region.window,
-                                                      .positions = positions,
-                                                      .banned = region.banned,
-                                                      .never_confident = region.never_confident,
-                                                      .confidence = region.confidence,
-                                                      .temperature = region.temperature,
-                                                      .top_k = region.top_k,
-                                                      .top_p = region.top_p,
-                                                      .log_probabilities = are_log_p,
-                                                      .noise = noise});
   const auto kept = region.commit->commit({.positions = positions,
                                            .ids = selected.ids,
                                            .confidence = selected.confidence,
@@ -187,7 +184,7 @@ void Denoiser::advance(RowState* row, const std::vector<int64_t>& positions, con
                                            .steps = region.steps,
                                            .slots = static_cast<int64_t>(region.positions.size()),
                                            .unknown_at_start = row->unknown_at_start,
-                                           .noise = noise});
+                                           .noise = noise_of(*row)});
   std::vector<int64_t> committed;
   for (const int64_t index : kept) {
     canvas.ids[positions[index]] = selected.ids[index];

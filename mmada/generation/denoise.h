@@ -48,9 +48,9 @@ class Denoiser {
   ForwardRequest request(const RowState& row) const;
   void run(const ForwardPlan& plan, const std::vector<ForwardRequest>& requests,
            const std::vector<size_t>& rows);
-  at::Tensor mixed_logits(const Region& region, const at::Tensor& logits_NW, int64_t count) const;
-  void advance(RowState* row, const std::vector<int64_t>& positions, const at::Tensor& logits_NW,
-               bool are_log_p);
+  HeadRows head_rows(const RowState& row, const ForwardRequest& request) const;
+  NoiseSource noise_of(const RowState& row) const;
+  void advance(RowState* row, const std::vector<int64_t>& positions, const Selected& selected);
   void close_step(RowState* row) const;
   void stop_row_at_eos(RowState* row) const;
   void stop_groups();

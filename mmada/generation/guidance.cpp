@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/generation/guidance.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -17,11 +15,6 @@ TokenIds MaskedPromptGuidance::paired_ids(const TokenIds& ids) const {
   return paired;
 }
 
-at::Tensor MaskedPromptGuidance::mix(const at::Tensor& conditional_NW,
-                                     const at::Tensor& unconditional_NW) const {
-  return unconditional_NW + (scale_ + 1.0) * (conditional_NW - unconditional_NW);
-}
-
 UnconditionalPrefixGuidance::UnconditionalPrefixGuidance(TokenIds unconditional_ids, Span unconditional_valid,
                                                          int64_t prefix, double scale)
     : unconditional_ids_(std::move(unconditional_ids)),
@@ -33,11 +26,6 @@ TokenIds UnconditionalPrefixGuidance::paired_ids(const TokenIds& ids) const {
   TokenIds paired = ids;
   std::copy_n(unconditional_ids_.begin(), prefix_, paired.begin());
   return paired;
-}
-
-at::Tensor UnconditionalPrefixGuidance::mix(const at::Tensor& conditional_NW,
-                                            const at::Tensor& unconditional_NW) const {
-  return (1.0 + scale_) * conditional_NW - scale_ * unconditional_NW;
 }
 
 }  // namespace mmada

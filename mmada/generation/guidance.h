@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <vector>
 
 #include "mmada/core/types.h"
+#include "mmada/ops/head_select.h"
 
 namespace mmada {
 
@@ -16,7 +15,7 @@ class GuidancePolicy {
   /// The unconditional counterpart of the row's current ids, of the same length.
   virtual TokenIds paired_ids(const TokenIds& ids) const = 0;
   virtual Span paired_valid(Span valid) const = 0;
-  virtual at::Tensor mix(const at::Tensor& conditional_NW, const at::Tensor& unconditional_NW) const = 0;
+  virtual GuidanceMix mix() const = 0;
 };
 
 /// Text (SPEC 5.1): the prompt's tokens become MASK; u + (scale + 1)(c - u).
@@ -25,7 +24,7 @@ class MaskedPromptGuidance : public GuidancePolicy {
   MaskedPromptGuidance(std::vector<int64_t> prompt_positions, int64_t mask, double scale);
   TokenIds paired_ids(const TokenIds& ids) const override;
   Span paired_valid(Span valid) const override { return valid; }
-  at::Tensor mix(const at::Tensor& conditional_NW, const at::Tensor& unconditional_NW) const override;
+  GuidanceMix mix() const override { return {.scale = scale_, .difference_form = true}; }
 
  private:
   std::vector<int64_t> prompt_positions_;
@@ -41,7 +40,7 @@ class UnconditionalPrefixGuidance : public GuidancePolicy {
                               double scale);
   TokenIds paired_ids(const TokenIds& ids) const override;
   Span paired_valid(Span) const override { return unconditional_valid_; }
-  at::Tensor mix(const at::Tensor& conditional_NW, const at::Tensor& unconditional_NW) const override;
+  GuidanceMix mix() const override { return {.scale = scale_, .difference_form = false}; }
 
  private:
   TokenIds unconditional_ids_;

@@ -56,6 +56,7 @@ ImageCanvas image_canvas(const TokenLayout& layout, const TokenIds& caption,
   region.steps = options.steps;
   region.temperature = options.greedy ? 0.0 : options.token_temperature;
   region.sample_in_weight_dtype = options.compat.sample_images_in_weight_dtype;
+  region.select_in_double = options.compat.select_in_double;
   region.commit = maskgit_rule(options, weight_dtype);
   if (options.guidance_scale > 0) {
     const Row unconditional = t2i_uncond_row(layout, image, budget);

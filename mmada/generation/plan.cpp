@@ -28,15 +28,14 @@ std::vector<size_t> ordered_by_window(const std::vector<ForwardRequest>& request
 }
 
 std::vector<HeadSlice> slice_heads(const std::vector<ForwardRequest>& requests,
-                                   const std::vector<size_t>& members, int64_t max_logits) {
+                                   const std::vector<size_t>& members) {
   std::vector<HeadSlice> heads;
   int64_t read = 0;
   for (const size_t member : members) {
     const ForwardRequest& request = requests[member];
     const int64_t count = reads_of(request);
-    const bool fits = !heads.empty() && heads.back().window == request.window &&
-                      (heads.back().read.size() + count) * request.window.size() <= max_logits;
-    if (!fits) heads.push_back({request.window, {read, read}, {}});
+    if (heads.empty() || heads.back().window != request.window)
+      heads.push_back({request.window, {read, read}, {}});
     heads.back().requests.push_back(member);
     heads.back().read.end = read += count;
   }
@@ -44,7 +43,7 @@ std::vector<HeadSlice> slice_heads(const std::vector<ForwardRequest>& requests,
 }
 
 ForwardPlan plan_group(const std::vector<ForwardRequest>& requests, const std::vector<size_t>& group,
-                       int64_t pad, int64_t max_logits) {
+                       int64_t pad) {
   const std::vector<size_t> members = ordered_by_window(requests, group);
   int64_t batch = 0, length = 0, reads = 0;
   for (const size_t member : members) {
@@ -70,21 +69,20 @@ ForwardPlan plan_group(const std::vector<ForwardRequest>& requests, const std::v
     place(request.ids, request.valid, request.positions);
     if (!request.paired_ids.empty()) place(request.paired_ids, request.paired_valid, request.positions);
   }
-  plan.heads = slice_heads(requests, members, max_logits);
+  plan.heads = slice_heads(requests, members);
   return plan;
 }
 
 }  // namespace
 
-std::vector<ForwardPlan> make_plans(const std::vector<ForwardRequest>& requests, int64_t pad,
-                                    int64_t max_logits) {
+std::vector<ForwardPlan> make_plans(const std::vector<ForwardRequest>& requests, int64_t pad) {
   std::map<std::pair<AttentionMode, size_t>, std::vector<size_t>> groups;
   for (size_t i = 0; i < requests.size(); ++i) {
     const AttentionMode mode = requests[i].attention;
     groups[{mode, mode == AttentionMode::kHard ? 0 : requests[i].ids.size()}].push_back(i);
   }
   std::vector<ForwardPlan> plans;
-  for (const auto& [key, group] : groups) plans.push_back(plan_group(requests, group, pad, max_logits));
+  for (const auto& [key, group] : groups) plans.push_back(plan_group(requests, group, pad));
   return plans;
 }
 

@@ -41,9 +41,7 @@ struct ForwardPlan {
 /// Packs the requests into as few forwards as their attention modes allow.
 ///
 /// Under `hard`, rows of any length share a forward, padded on the right with `pad` outside their valid
-/// spans. In the other modes padding would be seen, so only rows of equal length share one. Logits of one
-/// slice stay below max_logits elements unless a single request needs more.
-std::vector<ForwardPlan> make_plans(const std::vector<ForwardRequest>& requests, int64_t pad,
-                                    int64_t max_logits = int64_t{1} << 27);
+/// spans. In the other modes padding would be seen, so only rows of equal length share one.
+std::vector<ForwardPlan> make_plans(const std::vector<ForwardRequest>& requests, int64_t pad);
 
 }  // namespace mmada

@@ -36,6 +36,7 @@ Region text_region(const TokenLayout& layout, const TextOptions& options) {
     for (const int64_t id : {layout.eos, layout.eot})
       if (id >= 0) region.never_confident.push_back(id);
   region.temperature = options.greedy ? 0.0 : options.temperature;
+  region.select_in_double = options.compat.select_in_double;
   region.top_k = options.top_k;
   region.top_p = options.top_p;
   region.confidence = confidence_measure(options);

@@ -44,6 +44,8 @@ struct SelectParams {
   int64_t top_k = 0;  ///< > 0: choose among the k best only (confidence stays that of the whole window)
   double top_p =
       1.0;  ///< < 1: choose in the smallest set whose probability at this temperature reaches top_p
+  /// select_from_head alone: whole rows in fp64, as here and as published, instead of fp32 in one pass.
+  bool double_precision = false;
   bool log_probabilities = false;  ///< the rows are log p already: confidence is exp(row[chosen]) as given
   NoiseSource noise = {};
 };
