@@ -19,9 +19,13 @@ add_library(mmada_cuda SHARED
   rope/rope.cu
   select/select.cu
   swiglu/swiglu.cu
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/attention.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/group_norm_silu.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/lfq.cpp
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/rms_norm.cpp
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/rope.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/select.cpp
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/swiglu.cpp
 )
 set_target_properties(mmada_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Shared

@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(const RopeParams p) {
   using Wide = Pack<T, kWide>;
   const int64_t token = blockIdx.x;
   const int half = static_cast<int>(p.head_dim) / 2, per_head = half / kWide;
-  const int64_t row = (p.positions_T != nullptr ? p.positions_T[token] : token) * half;
+  const int64_t row = rope_position(p, token) * half;
   const int q_pairs = static_cast<int>(p.heads) * per_head;
   const int pairs = q_pairs + static_cast<int>(p.key_heads) * per_head;
   for (int i = static_cast<int>(threadIdx.x); i < pairs; i += kThreads) {

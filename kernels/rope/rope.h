@@ -20,11 +20,18 @@ struct RopeParams {
   int64_t q_stride = 0, k_stride = 0;  ///< elements from token to token, of the inputs
   int64_t q_out_stride = 0, k_out_stride = 0;
   const int32_t* positions_T = nullptr;  ///< row of the tables; null: 0, 1, ...
-  const float* cos = nullptr;            ///< [table_rows, D / 2]
+  int64_t row_tokens = 0;      ///< without positions: they begin anew after so many tokens; 0: never
+  const float* cos = nullptr;  ///< [table_rows, D / 2]
   const float* sin = nullptr;
   int64_t tokens = 0, heads = 0, key_heads = 0, head_dim = 0;
   bool inverse = false;
 };
+
+/// The row of the tables that a token takes.
+MMADA_HOST_DEVICE inline int64_t rope_position(const RopeParams& p, int64_t token) {
+  if (p.positions_T != nullptr) return p.positions_T[token];
+  return p.row_tokens > 0 ? token % p.row_tokens : token;
+}
 
 struct RopePair {
   float low, high;

@@ -21,7 +21,7 @@ void rotate_head(const float* x, float* out, const float* cos, const float* sin,
 void rope_ref(const RopeParams& p) {
   const int64_t half = p.head_dim / 2;
   for (int64_t t = 0; t < p.tokens; ++t) {
-    const int64_t row = (p.positions_T != nullptr ? p.positions_T[t] : t) * half;
+    const int64_t row = rope_position(p, t) * half;
     const auto rotate = [&](const void* x, int64_t stride, void* out, int64_t out_stride, int64_t heads) {
       for (int64_t h = 0; h < heads; ++h)
         rotate_head(static_cast<const float*>(x) + t * stride + h * p.head_dim,

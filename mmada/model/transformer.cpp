@@ -29,19 +29,21 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
   return x.unflatten(-1, {heads, x.size(-1) / heads});
 }
 
-at::Tensor feed_forward(const Transformer::Block& block, const at::Tensor& x, double eps) {
-  const at::Tensor y = rms_norm(x, block.ff_norm, eps);
-  return x + project(swiglu(project(y, block.ff_proj), project(y, block.up_proj)), block.ff_out);
+// x + mixed, and the MLP on top of it.
+at::Tensor feed_forward(const Transformer::Block& block, const at::Tensor& x, const at::Tensor& mixed,
+                        double eps) {
+  const auto [sum, y] = add_rms_norm(x, mixed, block.ff_norm, eps);
+  return sum + project(swiglu(project(y, block.ff_proj), project(y, block.up_proj)), block.ff_out);
 }
 
 at::Tensor full_block(const Transformer::Block& block, const at::Tensor& x_BTD,
                       const TransformerConfig& config, const RopeTable& table, const Visibility& visibility) {
   const at::Tensor h = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
-  const at::Tensor q = rope(split_heads(project(h, block.q_proj), config.n_heads), table);
-  const at::Tensor k = rope(split_heads(project(h, block.k_proj), config.n_kv_heads), table);
+  const auto [q, k] = rope(split_heads(project(h, block.q_proj), config.n_heads),
+                           split_heads(project(h, block.k_proj), config.n_kv_heads), table);
   const at::Tensor v = split_heads(project(h, block.v_proj), config.n_kv_heads);
-  const at::Tensor x = x_BTD + project(attention(q, k, v, visibility), block.attn_out);
-  return feed_forward(block, x, config.rms_norm_eps);
+  return feed_forward(block, x_BTD, project(attention(q, k, v, visibility), block.attn_out),
+                      config.rms_norm_eps);
 }
 
 // The same for chosen positions only: keys and values of every token, queries and the rest of [N, D].
@@ -52,11 +54,11 @@ at::Tensor partial_block(const Transformer::Block& block, const at::Tensor& x_BT
   const at::Tensor k = rope(split_heads(project(h_BTD, block.k_proj), config.n_kv_heads), table);
   const at::Tensor v = split_heads(project(h_BTD, block.v_proj), config.n_kv_heads);
   const at::Tensor h_ND = h_BTD.flatten(0, 1).index_select(0, plan.flat_N);
-  const RopeTable chosen{table.cos.index_select(0, plan.token_N), table.sin.index_select(0, plan.token_N)};
-  const at::Tensor q_NHD = rope(split_heads(project(h_ND, block.q_proj), config.n_heads), chosen);
+  const at::Tensor q_NHD =
+      rope(split_heads(project(h_ND, block.q_proj), config.n_heads), table, plan.token_N.to(at::kInt));
   const at::Tensor mixed_BPD = attention(plan.to_rows(q_NHD), k, v, visibility, plan.token_BP);
   const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
-  return feed_forward(block, x_ND + project(plan.from_rows(mixed_BPD), block.attn_out), config.rms_norm_eps);
+  return feed_forward(block, x_ND, project(plan.from_rows(mixed_BPD), block.attn_out), config.rms_norm_eps);
 }
 
 }  // namespace

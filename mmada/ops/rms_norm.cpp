@@ -2,52 +2,175 @@
 #include "mmada/ops/rms_norm.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include "mmada/core/check.h"
+#include "mmada/ops/dispatch.h"
 
 namespace mmada {
 namespace {
 
+using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
+using OptionalTensor = std::optional<Tensor>;
+using Three = std::tuple<Tensor, Tensor, Tensor>;
+using ForwardSignature = Three(const Tensor&, const OptionalTensor&, const Tensor&, double);
+using BackwardSignature = std::tuple<Tensor, Tensor>(const Tensor&, const OptionalTensor&, const Tensor&,
+                                                     const Tensor&, const Tensor&);
 
-// 1 / root mean square of each row, fp32 [..., 1]: one reduction over x and no fp32 copy of it.
-at::Tensor inverse_rms(const at::Tensor& x, double eps) {
-  at::Tensor norm = at::linalg_vector_norm(x, 2, {-1}, true, at::kFloat);
-  return norm.square_().div_(static_cast<double>(x.size(-1))).add_(eps).rsqrt_();
+void check_operands(const Tensor& x, const OptionalTensor& residual, const Tensor& weight) {
+  MMADA_CHECK(x.dim() >= 1 && weight.dim() == 1 && x.size(-1) == weight.size(0) &&
+                  x.scalar_type() == weight.scalar_type() && x.device() == weight.device(),
+              "mmada::rms_norm: found x ", x.scalar_type(), " ", x.sizes(), " on ", x.device(),
+              " and weight ", weight.scalar_type(), " ", weight.sizes(), " on ", weight.device(),
+              ", expected [..., D] and [D] of one type and device");
+  MMADA_CHECK(!residual || (residual->sizes() == x.sizes() && residual->scalar_type() == x.scalar_type()),
+              "mmada::add_rms_norm: residual: found ", residual ? residual->scalar_type() : x.scalar_type(),
+              " ", residual ? residual->sizes() : x.sizes(), ", expected what x is: ", x.scalar_type(), " ",
+              x.sizes());
+}
+
+// One reduction over x and no fp32 copy of it.
+Three forward_cpu(const Tensor& x, const OptionalTensor& residual, const Tensor& weight, double eps) {
+  check_operands(x, residual, weight);
+  const Tensor sum = residual ? x + *residual : x;
+  Tensor inverse = at::linalg_vector_norm(sum, 2, {-1}, true, at::kFloat);
+  inverse.square_().div_(static_cast<double>(x.size(-1))).add_(eps).rsqrt_();
+  const Tensor out = at::mul(sum, inverse).to(x.scalar_type()).mul_(weight);
+  return {out, residual ? sum : at::empty({0}, x.options()), inverse};
+}
+
+// With n = x * inverse and g = dy * weight: dx = inverse * (g - n * mean(g * n)), dweight = sum over rows of
+// dy * n.
+std::tuple<Tensor, Tensor> backward_cpu(const Tensor& dout, const OptionalTensor& dsum, const Tensor& x,
+                                        const Tensor& weight, const Tensor& inverse) {
+  const int64_t width = x.size(-1);
+  const Tensor normed = at::mul(x, inverse).reshape({-1, width});
+  const Tensor dy = dout.reshape({-1, width});
+  Tensor product = at::mul(dy, normed);
+  const Tensor dweight = product.sum(0).to(weight.scalar_type());
+  const Tensor inner = at::mv(product, weight.to(product.scalar_type())).div_(width).unsqueeze_(1);
+  Tensor dx = product.copy_(dy).mul_(weight).addcmul_(normed, inner, -1).mul_(inverse.reshape({-1, 1}));
+  dx = dx.to(x.scalar_type()).view(x.sizes());
+  return {dsum ? dx.add_(*dsum) : dx, dweight};
+}
+
+Three forward_meta(const Tensor& x, const OptionalTensor& residual, const Tensor&, double) {
+  auto shape = x.sym_sizes().vec();
+  shape.back() = 1;
+  return {at::empty_symint(x.sym_sizes(), x.options()),
+          residual ? at::empty_symint(x.sym_sizes(), x.options()) : at::empty({0}, x.options()),
+          at::empty_symint(shape, x.options().dtype(at::kFloat))};
+}
+
+std::tuple<Tensor, Tensor> backward_meta(const Tensor&, const OptionalTensor&, const Tensor& x,
+                                         const Tensor& weight, const Tensor&) {
+  return {at::empty_symint(x.sym_sizes(), x.options()),
+          at::empty_symint(weight.sym_sizes(), weight.options())};
+}
+
+Three forward(const Tensor& x, const OptionalTensor& residual, const Tensor& weight, double eps) {
+  static const auto op = find_op<ForwardSignature>("mmada::rms_norm_forward");
+  return op.call(x, residual, weight, eps);
+}
+
+std::tuple<Tensor, Tensor> backward(const Tensor& dout, const OptionalTensor& dsum, const Tensor& x,
+                                    const Tensor& weight, const Tensor& inverse) {
+  static const auto op = find_op<BackwardSignature>("mmada::rms_norm_backward");
+  return op.call(dout, dsum, x, weight, inverse);
 }
 
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            double eps) {
-    const at::Tensor inverse = inverse_rms(x, eps);
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, double eps) {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    const auto [out, sum, inverse] = mmada::forward(x, {}, weight, eps);
     context->save_for_backward({x, weight, inverse});
-    return at::mul(x, inverse).to(x.scalar_type()).mul_(weight);
+    return out;
   }
-
-  // With n = x * inverse and g = dy * weight: dx = inverse * (g - n * mean(g * n)), dweight = sum over rows
-  // of dy * n.
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
-    const int64_t width = x.size(-1);
-    const at::Tensor normed = at::mul(x, inverse).reshape({-1, width});
-    const at::Tensor dy = grads[0].reshape({-1, width});
-    at::Tensor product = at::mul(dy, normed);
-    const at::Tensor dweight = product.sum(0).to(weight.scalar_type());
-    const at::Tensor inner = at::mv(product, weight.to(product.scalar_type())).div_(width).unsqueeze_(1);
-    at::Tensor dx = product.copy_(dy).mul_(weight).addcmul_(normed, inner, -1).mul_(inverse.reshape({-1, 1}));
-    return {dx.to(x.scalar_type()).view(x.sizes()), dweight, at::Tensor()};
+    const auto [dx, dweight] = mmada::backward(grads[0], {}, saved[0], saved[1], saved[2]);
+    return {dx, dweight, Tensor()};
   }
 };
 
+struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
+  static tensor_list forward(AutogradContext* context, const Tensor& x, const Tensor& residual,
+                             const Tensor& weight, double eps) {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    const auto [out, sum, inverse] = mmada::forward(x, residual, weight, eps);
+    context->save_for_backward({sum, weight, inverse});
+    return {sum, out};
+  }
+  static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    const auto saved = context->get_saved_variables();
+    const auto [dx, dweight] = mmada::backward(grads[1], grads[0], saved[0], saved[1], saved[2]);
+    return {dx, dx, dweight, Tensor()};
+  }
+};
+
+Tensor norm_autograd(const Tensor& x, const Tensor& weight, double eps) {
+  return RmsNorm::apply(x, weight, eps);
+}
+Tensor norm_kernel(const Tensor& x, const Tensor& weight, double eps) {
+  return std::get<0>(forward(x, {}, weight, eps));
+}
+
+std::tuple<Tensor, Tensor> add_norm_autograd(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                                             double eps) {
+  const tensor_list both = AddRmsNorm::apply(x, residual, weight, eps);
+  return {both[0], both[1]};
+}
+std::tuple<Tensor, Tensor> add_norm_kernel(const Tensor& x, const Tensor& residual, const Tensor& weight,
+                                           double eps) {
+  const auto [out, sum, inverse] = forward(x, residual, weight, eps);
+  return {sum, out};
+}
+
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  MMADA_CHECK(x.dim() >= 1 && weight.dim() == 1 && x.size(-1) == weight.size(0), "rms_norm: found x ",
-              x.sizes(), " and weight ", weight.sizes(), ", expected [..., D] and [D]");
-  return RmsNorm::apply(x, weight, eps);
+TORCH_LIBRARY_FRAGMENT(mmada, m) {
+  m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
+  m.def("add_rms_norm(Tensor x, Tensor residual, Tensor weight, float eps) -> (Tensor sum, Tensor norm)");
+  m.def(
+      "rms_norm_forward(Tensor x, Tensor? residual, Tensor weight, float eps) -> (Tensor norm, Tensor sum, "
+      "Tensor "
+      "inverse_rms)");
+  m.def(
+      "rms_norm_backward(Tensor dnorm, Tensor? dsum, Tensor x, Tensor weight, Tensor inverse_rms) -> (Tensor "
+      "dx, Tensor "
+      "dweight)");
+}
+TORCH_LIBRARY_IMPL(mmada, CPU, m) {
+  m.impl("rms_norm_forward", forward_cpu);
+  m.impl("rms_norm_backward", backward_cpu);
+}
+TORCH_LIBRARY_IMPL(mmada, Meta, m) {
+  m.impl("rms_norm_forward", forward_meta);
+  m.impl("rms_norm_backward", backward_meta);
+}
+TORCH_LIBRARY_IMPL(mmada, CompositeExplicitAutograd, m) {
+  m.impl("rms_norm", norm_kernel);
+  m.impl("add_rms_norm", add_norm_kernel);
+}
+TORCH_LIBRARY_IMPL(mmada, Autograd, m) {
+  m.impl("rms_norm", norm_autograd);
+  m.impl("add_rms_norm", add_norm_autograd);
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  static const auto op = find_op<Tensor(const Tensor&, const Tensor&, double)>("mmada::rms_norm");
+  return op.call(x, weight, eps);
+}
+
+AddedNorm add_rms_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, double eps) {
+  using Signature = std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, double);
+  static const auto op = find_op<Signature>("mmada::add_rms_norm");
+  auto [sum, norm] = op.call(x, residual, weight, eps);
+  return {sum, norm};
 }
 
 }  // namespace mmada

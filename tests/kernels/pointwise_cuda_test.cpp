@@ -97,6 +97,15 @@ TEMPLATE_TEST_CASE("rope rotates q and k like the oracle, at any positions, and 
     REQUIRE(rope_cuda(params, {}) == Status::kOk);
     check_rounded<TestType>(q_out.values(), exact_q);
     check_rounded<TestType>(k_out.values(), exact_k);
+    RopeParams rows = params;  // without positions they begin anew with every row
+    rows.positions_T = nullptr, rows.row_tokens = 2;
+    const std::vector<int32_t> anew = {0, 1, 0, 1, 0};
+    wide.positions_T = anew.data();
+    rope_ref(wide);
+    Operand<TestType> q_rows(q.wide.size(), 5), k_rows(k.wide.size(), 6);
+    rows.q_out = q_rows.data(), rows.k_out = k_rows.data();
+    REQUIRE(rope_cuda(rows, {}) == Status::kOk);
+    check_rounded<TestType>(q_rows.values(), exact_q);
     params.q_THD = params.q_out, params.k_TGD = params.k_out, params.inverse = true;  // in place
     REQUIRE(rope_cuda(params, {}) == Status::kOk);
     CHECK(error(q_out.values(), q.wide) <= 3 * unit<TestType>() * 4);  // two roundings of values below 4

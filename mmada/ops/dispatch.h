@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+namespace mmada {
+
+/// The registered op `name` ("mmada::...") with the C++ signature of its schema.
+template <class Signature>
+c10::TypedOperatorHandle<Signature> find_op(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+}  // namespace mmada
