@@ -22,6 +22,7 @@ add_library(mmada_cuda SHARED
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/attention.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/group_norm_silu.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/lfq.cpp
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/remask.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/rms_norm.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/rope.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/select.cpp

@@ -5,6 +5,7 @@
 // input with the seconds of one step. At the end of the input it prints by how many bytes its memory ever
 // exceeded what it held before the first step, and writes what a step gives to FOLDER/ours.safetensors.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 

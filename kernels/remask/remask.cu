@@ -97,11 +97,7 @@ __global__ void __launch_bounds__(kThreads, 4) remask_kernel(const RemaskParams 
 }  // namespace
 
 Status remask_cuda(const RemaskParams& p, const Context& context) {
-  const bool counted = p.rule == RemaskRule::kCount || p.rule == RemaskRule::kMaskGit;
-  if (p.batch < 0 || p.slots < 1 || p.steps < 1 || p.token_stride < p.slots ||
-      (counted && p.counts_BS == nullptr) ||
-      (p.rule == RemaskRule::kMaskGit && p.temperatures_S != nullptr && p.streams_B == nullptr))
-    return Status::kInvalid;
+  if (!remask_is_valid(p)) return Status::kInvalid;
   if (p.slots > kMaxSlots || p.batch > INT32_MAX) return Status::kUnsupported;
   if (p.batch == 0) return Status::kOk;
   const size_t shared = kWarps * sizeof(int) + static_cast<size_t>(p.slots) * sizeof(float);

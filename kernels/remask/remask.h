@@ -40,6 +40,16 @@ struct RemaskParams {
   int64_t batch = 0, slots = 0, steps = 0;
 };
 
+/// What every implementation refuses as kInvalid.
+inline bool remask_is_valid(const RemaskParams& p) {
+  const bool counted = p.rule == RemaskRule::kCount || p.rule == RemaskRule::kMaskGit;
+  return p.batch >= 0 && p.slots >= 1 && p.steps >= 1 && p.token_stride >= p.slots &&
+         !(counted && p.counts_BS == nullptr) &&
+         !(p.rule == RemaskRule::kMaskGit && p.temperatures_S != nullptr && p.streams_B == nullptr);
+}
+
+/// CPU: rows are spread over the context's threads.
+[[nodiscard]] Status remask(const RemaskParams& params, const Context& context);
 /// CUDA: up to 8192 slots, a block per row. Ranks by counting, slots^2 comparisons per row from shared
 /// memory.
 [[nodiscard]] Status remask_cuda(const RemaskParams& params, const Context& context);

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include <algorithm>
 
@@ -140,7 +141,23 @@ struct ChunkedLogprobs : torch::autograd::Function<ChunkedLogprobs> {
   }
 };
 
+std::tuple<at::Tensor, at::Tensor, at::Tensor> logprobs_op(const at::Tensor& hidden, const at::Tensor& head,
+                                                           const at::Tensor& targets, bool with_entropy) {
+  const MaskedLogprobs found = masked_token_logprobs(hidden, head, targets, with_entropy);
+  return {found.logprobs_N, found.logsumexp_N,
+          with_entropy ? found.entropy_N : at::empty({0}, found.logsumexp_N.options())};
+}
+
 }  // namespace
+
+/// Made of its autograd function on every device.
+TORCH_LIBRARY_FRAGMENT(mmada, m) {
+  m.def(
+      "masked_token_logprobs(Tensor hidden, Tensor head, Tensor targets, bool with_entropy=False) -> (Tensor "
+      "logprobs, "
+      "Tensor logsumexp, Tensor entropy)",
+      logprobs_op);
+}
 
 MaskedLogprobs masked_token_logprobs(const at::Tensor& hidden_ND, const at::Tensor& head_WD,
                                      const at::Tensor& targets_N, bool with_entropy) {
@@ -153,7 +170,7 @@ MaskedLogprobs masked_token_logprobs(const at::Tensor& hidden_ND, const at::Tens
       targets_N.dim() == 1 && targets_N.size(0) == hidden_ND.size(0) && targets_N.scalar_type() == at::kLong,
       "masked_token_logprobs: found targets ", targets_N.sizes(), " of ", targets_N.scalar_type(),
       ", expected int64 [", hidden_ND.size(0), "]");
-  if (targets_N.numel() > 0) {
+  if (targets_N.numel() > 0 && !targets_N.is_meta()) {
     const auto range = at::aminmax(targets_N);
     const int64_t low = std::get<0>(range).item<int64_t>(), high = std::get<1>(range).item<int64_t>();
     MMADA_CHECK(low >= 0 && high < head_WD.size(0), "masked_token_logprobs: found targets from ", low, " to ",

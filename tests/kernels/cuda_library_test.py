@@ -36,7 +36,8 @@ def test_the_ops_have_their_kernels():
     if CUDA_LIBRARY:
         torch.ops.load_library(CUDA_LIBRARY)
     keys = ["CPU", "Meta", *(["CUDA"] if CUDA_LIBRARY else [])]
-    for op in ("group_norm_silu", "group_norm_silu.out", "lfq_pack", "lfq_unpack"):
+    for op in ("attention", "group_norm_silu", "group_norm_silu.out", "lfq_pack", "lfq_unpack", "remask_", "rms_norm_backward",
+               "rms_norm_forward", "rope", "select_finish", "select_statistics", "swiglu", "swiglu_backward"):
         for key in keys:
             assert torch._C._dispatch_has_kernel_for_dispatch_key("mmada::" + op, key), (op, key)
     for op in ("conv3x3", "conv3x3.out", "conv3x3_add_"):
