@@ -45,6 +45,19 @@ TEST_CASE("with wobble every other picture of a question source is exact, and ev
   for (size_t i = 0; i < exact.size(); ++i) CHECK((exact[i] == wobbling[i]) == (i % 2 == 0));
 }
 
+TEST_CASE("lookups are the questions that have reasoning, without their pictures") {
+  const Json options = {{"task", "lookup"}, {"question_weights", {{"describe", 5}, {"color", 1}}}};
+  auto lookups = make_shapes_source(options, "test", 11);
+  for (int i = 0; i < 50; ++i) {
+    const Sample sample = lookups->next();
+    CHECK(sample.image.pixels.empty());
+    CHECK_THAT(sample.text, Contains("<think> ") && Contains(" </think> "));
+  }
+  CHECK_THROWS_WITH(
+      make_shapes_source({{"task", "lookup"}, {"question_weights", {{"describe", 5}}}}, "test", 11),
+      Contains("question_weights"));
+}
+
 TEST_CASE("a shapes source restored from its state goes on exactly where it stood") {
   for (const std::string task : {"caption", "question", "arithmetic", "picture"}) {
     auto straight = make_shapes_source({{"task", task}}, "test", 3);
