@@ -39,9 +39,8 @@ void run_extrapolate(const Options& flags) {
   const Generator generate = load_generator(flags.model);
   for (ExtrapolationMove& move : moves)
     move.caption_ids = prompt_ids(generate, {.prompt = move.caption, .prompt_ids = flags.prompt.prompt_ids});
-  const CodeGrid start = flags.picture.empty()
-                             ? read_codes(flags.image.init_codes, generate.blank_grid(options))
-                             : generate.encode(read_image(flags.picture), options);
+  const CodeGrid start = flags.picture.empty() ? read_codes(flags.image.init_codes, generate, options)
+                                               : generate.encode(read_image(flags.picture), options);
   draw(generate, flags.image,
        {.label = "extrapolate",
         .prompt = flags.prompt.prompt,

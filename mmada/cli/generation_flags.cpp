@@ -220,17 +220,20 @@ std::pair<int64_t, int64_t> parse_grid(const std::string& text) {
   return {rows, columns};
 }
 
-CodeGrid read_codes(const std::string& path, CodeGrid blank) {
+CodeGrid read_codes(const std::string& path, const Generator& generate, const ImageOptions& options) {
+  CodeGrid grid = generate.blank_grid(options);
+  const int64_t codes = generate.model().layout.codebook_size;
   const Json json = read_json_file(path);
   MMADA_CHECK(json.is_array(), path, ": found ", found_text(json), ", expected a list of codes");
-  MMADA_CHECK(json.size() == blank.codes.size(), path, ": found ", json.size(), " codes, expected ",
-              blank.rows, " x ", blank.columns, " = ", blank.codes.size(), " (see --grid)");
+  MMADA_CHECK(json.size() == grid.codes.size(), path, ": found ", json.size(), " codes, expected ", grid.rows,
+              " x ", grid.columns, " = ", grid.codes.size(), " (see --grid)");
   for (size_t i = 0; i < json.size(); ++i) {
     const auto code = whole_number(json[i]);
-    MMADA_CHECK(code, path, ": code ", i, ": found ", found_text(json[i]), ", expected a whole number");
-    blank.codes[i] = *code;
+    MMADA_CHECK(code && *code >= -1 && *code < codes, path, ": code ", i, ": found ", found_text(json[i]),
+                ", expected a whole number from 0 to ", codes - 1, ", or -1: to be generated");
+    grid.codes[i] = *code;
   }
-  return blank;
+  return grid;
 }
 
 void print_answer(const Generator& generate, const TextAnswer& answer, bool json, uint64_t seed) {

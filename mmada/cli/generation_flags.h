@@ -80,8 +80,8 @@ void add_picture_flag(CLI::App& verb, std::string* picture);
 TokenIds parse_ids(const std::string& text, const std::string& flag);
 /// "16x16" -> rows, columns.
 std::pair<int64_t, int64_t> parse_grid(const std::string& text);
-/// A JSON list of codes (-1: to be generated) for a grid.
-CodeGrid read_codes(const std::string& path, CodeGrid blank);
+/// A file's JSON list of codes (-1: to be generated) for the grid that the options ask for.
+CodeGrid read_codes(const std::string& path, const Generator& generate, const ImageOptions& options);
 
 /// Prints the answer: its text (its ids where there is no tokenizer), or under json one object with ids,
 /// new_ids, text, nfe and seed.

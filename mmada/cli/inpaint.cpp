@@ -26,7 +26,7 @@ void run_inpaint(const Options& flags) {
   const ImageRequest request{
       .caption = prompt_ids(generate, flags.prompt),
       .codes = flags.picture.empty()
-                   ? read_codes(flags.image.init_codes, generate.blank_grid(options))
+                   ? read_codes(flags.image.init_codes, generate, options)
                    : generate.holes(read_image(flags.picture), read_mask(flags.mask), options),
       .options = options};
   draw(generate, flags.image, drawing_of(request, "inpaint", flags.prompt.prompt));

@@ -18,11 +18,11 @@ void run_t2i(const Options& flags) {
   const ImageOptions options = image_options(flags.image);
   require_picture_output(flags.model, flags.image);
   const Generator generate = load_generator(flags.model);
-  ImageRequest request{.caption = prompt_ids(generate, flags.prompt),
-                       .codes = generate.blank_grid(options),
-                       .options = options};
-  if (!flags.image.init_codes.empty())
-    request.codes = read_codes(flags.image.init_codes, std::move(request.codes));
+  const ImageRequest request{.caption = prompt_ids(generate, flags.prompt),
+                             .codes = flags.image.init_codes.empty()
+                                          ? generate.blank_grid(options)
+                                          : read_codes(flags.image.init_codes, generate, options),
+                             .options = options};
   draw(generate, flags.image, drawing_of(request, "t2i", flags.prompt.prompt));
 }
 

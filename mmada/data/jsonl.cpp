@@ -156,7 +156,7 @@ Json JsonLines::read(int64_t i) const {
   std::string text(line.end - line.begin, '\0');
   file_.read_at(line.begin, text.data(), text.size());
   Json json = parse_json(text, place(i));
-  MMADA_CHECK(json.is_object(), place(i), ": found ", text.substr(0, 60), ", expected a JSON object");
+  MMADA_CHECK(json.is_object(), place(i), ": found ", found_text(json), ", expected a JSON object");
   return json;
 }
 

@@ -43,7 +43,8 @@ Image allocate_rgb(uint64_t width, uint64_t height, const std::string& source, c
   Image image{.width = static_cast<int64_t>(width),
               .height = static_cast<int64_t>(height),
               .channels = 3,
-              .pixels = {}};
+              .pixels = {},
+              .source = source};
   image.pixels.resize(width * height * 3);
   return image;
 }
@@ -80,7 +81,8 @@ Image read_mask(const std::string& path, const Limits& limits) { return to_grey(
 
 Image to_grey(const Image& image) {
   if (image.channels == 1) return image;
-  Image grey{.width = image.width, .height = image.height, .channels = 1, .pixels = {}};
+  Image grey{
+      .width = image.width, .height = image.height, .channels = 1, .pixels = {}, .source = image.source};
   grey.pixels.resize(image.pixels.size() / 3);
   for (size_t i = 0; i < grey.pixels.size(); ++i) {
     const uint8_t* rgb = image.pixels.data() + 3 * i;

@@ -17,6 +17,7 @@ struct Image {
   int64_t height = 0;
   int64_t channels = 3;
   std::vector<uint8_t> pixels;
+  std::string source = {};  ///< what messages call it: the file it was read from; empty where it was made
   uint8_t* row(int64_t y) { return pixels.data() + y * width * channels; }
   const uint8_t* row(int64_t y) const { return pixels.data() + y * width * channels; }
 };
@@ -29,7 +30,8 @@ struct Image {
 /// Sizes are checked against the limits, and against what so few bytes can hold, before anything is decoded.
 /// Truncated or damaged data (where Pillow may return grey areas), animated WebP and arithmetic-coded JPEG
 /// are errors. Memory is that of the result; interlaced nothing more, progressive JPEG up to twice, lossless
-/// WebP 4/3 of it in addition. `source` names the picture in errors.
+/// WebP 4/3 of it in addition. PNG data are inflated to the last row and no further. `source` names the
+/// picture in errors.
 Image decode_image(std::string_view bytes, const std::string& source, const Limits& limits = {});
 Image read_image(const std::string& path, const Limits& limits = {});
 /// A mask: decoded and reduced to one channel with the weights of Pillow's convert("L").

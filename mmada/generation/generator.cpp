@@ -41,6 +41,18 @@ std::vector<int64_t> masked_positions(const TokenIds& ids, int64_t mask) {
   return positions;
 }
 
+/// Side of the square grid that config.json's num_vq_tokens describes.
+int64_t grid_side(const Model& model) {
+  const auto tokens = model.config.find("num_vq_tokens");
+  const bool found = tokens != model.config.end();
+  const int64_t count = found ? whole_number(*tokens).value_or(-1) : -1;
+  const int64_t side = count < 1 ? 0 : std::llround(std::sqrt(static_cast<double>(count)));
+  MMADA_CHECK(side >= 1 && count / side == side && count % side == 0, model.config_source(),
+              ": field `num_vq_tokens`: found ", found ? found_text(*tokens) : "nothing",
+              ", expected a square number (or give an explicit grid)");
+  return side;
+}
+
 Laid lay(const Model& model, const Generator&, const TextRequest& request) {
   Laid laid;
   laid.canvas = text_canvas(model.layout, request.prompt, request.options);
@@ -227,18 +239,11 @@ Picture Generator::run(ImageRequest request) const {
 }
 
 CodeGrid Generator::blank_grid(const ImageOptions& options) const {
-  int64_t rows = options.rows, columns = options.columns;
-  if (rows == 0) {
-    const auto tokens = model_.config.find("num_vq_tokens");
-    MMADA_CHECK(tokens != model_.config.end(),
-                "image grid: found no num_vq_tokens in config.json, expected it or an explicit grid");
-    const int64_t count = whole_number(*tokens).value_or(-1);
-    rows = columns = std::llround(std::sqrt(static_cast<double>(count)));
-    MMADA_CHECK(count >= 1 && rows * columns == count, "config.json: field `num_vq_tokens`: found ",
-                found_text(*tokens), ", expected a square number (or give an explicit grid)");
-  }
+  const bool given = options.rows != 0;
+  const int64_t rows = given ? options.rows : grid_side(model_), columns = given ? options.columns : rows;
   const int64_t most = model_.transformer.config().max_sequence_length;
-  MMADA_CHECK(rows >= 1 && rows <= most && columns >= 1 && columns <= most / rows, "image grid: found ", rows,
+  MMADA_CHECK(rows >= 1 && rows <= most && columns >= 1 && columns <= most / rows,
+              given ? "image grid" : model_.config_source() + ": field `num_vq_tokens`", ": found ", rows,
               "x", columns, " tokens, expected at most the model's max_sequence_length ", most);
   return {rows, columns, std::vector<int64_t>(rows * columns, -1)};
 }
@@ -248,7 +253,7 @@ int64_t Generator::text_budget(const ImageOptions& options) const {
   const auto budget = model_.config.find("max_text_length");
   if (budget == model_.config.end()) return kPublishedTextBudget;
   const int64_t tokens = whole_number(*budget).value_or(-1);
-  MMADA_CHECK(tokens >= 2, "config.json: field `max_text_length`: found ", found_text(*budget),
+  MMADA_CHECK(tokens >= 2, model_.config_source(), ": field `max_text_length`: found ", found_text(*budget),
               ", expected a whole number >= 2");
   return tokens;
 }

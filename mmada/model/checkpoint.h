@@ -38,7 +38,10 @@ struct Model {
   Transformer transformer;
   std::shared_ptr<const Tokenizer> tokenizer;
   TokenLayout layout;
-  Json config;  ///< config.json as read, so that saving keeps keys we do not interpret
+  Json config;              ///< config.json as read, so that saving keeps keys we do not interpret
+  std::string source = {};  ///< the folder it was read from, for messages; empty where it was made
+  /// config.json as messages name it.
+  std::string config_source() const { return source.empty() ? "config.json" : source + "/config.json"; }
 };
 /// Reads a checkpoint directory: config.json, the weights (names with and without "model.", block_groups
 /// names too) and the tokenizer where there is one. The shapes are compared with the files before anything is

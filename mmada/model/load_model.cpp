@@ -86,7 +86,8 @@ Model load_model(const std::string& directory, const LoadOptions& options) {
                   open.config, at::TensorOptions().dtype(type).device(device_from_name(options.device))),
               .tokenizer = std::move(open.tokenizer),
               .layout = open.layout,
-              .config = std::move(open.json)};
+              .config = std::move(open.json),
+              .source = directory};
   std::vector<std::pair<std::string, at::Tensor>> destinations;
   for (const NamedParameter& parameter : model.transformer.parameters())
     destinations.emplace_back(parameter.name, parameter.tensor);

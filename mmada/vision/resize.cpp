@@ -108,9 +108,9 @@ void check_picture(const Image& image, int64_t width, int64_t height) {
 
 void check_passage(const Image& image, int64_t width, int64_t height) {
   const auto most = static_cast<int64_t>(Limits{}.image_pixels);
-  MMADA_CHECK(width <= most / height, "resize: found a picture of ", image.width, "x", image.height,
-              ", which would pass through ", width, "x", height, ", expected at most ", most,
-              " pixels on the way");
+  MMADA_CHECK(width <= most / height, image.source.empty() ? "resize" : image.source, ": found a picture of ",
+              image.width, "x", image.height, ", which would pass through ", width, "x", height,
+              ", expected at most ", most, " pixels on the way");
 }
 
 Image resize_bicubic(const Image& image, int64_t width, int64_t height) {

@@ -10,7 +10,8 @@ namespace mmada {
 /// (Pillow 13 takes the columns first where that is cheaper; the published system's Pillow never did.)
 Image resize_bicubic(const Image& image, int64_t width, int64_t height);
 /// Throws where a picture on the way from this one to a result would exceed Limits::image_pixels: a long and
-/// narrow picture holds few pixels, but its way to another aspect may lead through very many.
+/// narrow picture holds few pixels, but its way to another aspect may lead through very many. Names the
+/// picture's source.
 void check_passage(const Image& image, int64_t width, int64_t height);
 
 /// The part of the picture from (left, top) on.

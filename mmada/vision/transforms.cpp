@@ -30,7 +30,8 @@ Image pad(const Image& image, int64_t height, int64_t width, uint8_t padding) {
   Image out{.width = std::max(image.width, up(image.height * width, height)),
             .height = std::max(image.height, up(image.width * height, width)),
             .channels = image.channels,
-            .pixels = {}};
+            .pixels = {},
+            .source = image.source};
   check_passage(image, out.width, out.height);
   out.pixels.assign(static_cast<size_t>(out.width * out.height * out.channels), padding);
   const int64_t left = (out.width - image.width) / 2, top = (out.height - image.height) / 2;

@@ -93,7 +93,7 @@ TEST_CASE("errors name the file and the line") {
   };
   const Json in_order = {{"shuffle", false}};
   fails(broken, in_order, "broken.jsonl:3: not valid JSON");
-  fails(written("list.jsonl", "[1]\n"), in_order, "list.jsonl:1: found [1], expected a JSON object");
+  fails(written("list.jsonl", "[1]\n"), in_order, "list.jsonl:1: found a list, expected a JSON object");
   fails(written("none.jsonl", "{\"txt\":\"a\"}"), in_order, "none.jsonl:1: field `text`: found nothing");
   fails(written("type.jsonl", "{\"text\":5}"), in_order,
         "type.jsonl:1: field `text`: found 5, expected a string");
