@@ -18,8 +18,6 @@ namespace {
 constexpr size_t kSignature = 8;
 
 struct PngState {
-  std::string_view input;
-  size_t position = 0;
   std::string output;
   char message[160] = {};
   png_structp png = nullptr;
@@ -34,13 +32,10 @@ PngState& state_of(png_voidp pointer) { return *static_cast<PngState*>(pointer);
   png_longjmp(png, 1);
 }
 
-void on_warning(png_structp, png_const_charp) {}  // the default prints
-
-void on_read(png_structp png, png_bytep destination, png_size_t bytes) {
-  auto& state = state_of(png_get_io_ptr(png));
-  if (bytes > state.input.size() - state.position) png_error(png, "the file ends early");
-  std::memcpy(destination, state.input.data() + state.position, bytes);
-  state.position += bytes;
+/// The default prints. The first one is kept: a damaged picture may be known by nothing else.
+void on_warning(png_structp png, png_const_charp message) {
+  auto& state = state_of(png_get_error_ptr(png));
+  if (state.message[0] == 0) std::snprintf(state.message, sizeof state.message, "%s", message);
 }
 
 void on_write(png_structp png, png_bytep data, png_size_t bytes) {
@@ -56,9 +51,18 @@ void on_write(png_structp png, png_bytep data, png_size_t bytes) {
 
 void on_flush(png_structp) {}
 
+/// libpng is fed the file and calls back (its "progressive" reader): it then stops inflating with the last
+/// row, where png_read_row would go on through whatever stands behind it, gigabytes out of a few megabytes.
 struct PngReader : PngState {
-  PngReader(std::string_view bytes, const std::string& source) {
-    input = bytes;
+  std::string_view input;
+  size_t position = 0;       // of the first byte that libpng has not taken
+  uint64_t packed_rows = 0;  // bytes of the rows as they are compressed, interlacing aside
+  bool interlaced = false;
+  uint8_t* pixels = nullptr;
+  bool complete = false;  // the last row was handed over
+  bool ended = false;     // the IEND chunk was met
+
+  PngReader(std::string_view bytes, const std::string& source) : input(bytes) {
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, static_cast<PngState*>(this), on_error, on_warning);
     info = png == nullptr ? nullptr : png_create_info_struct(png);
     if (info == nullptr) png_destroy_read_struct(&png, nullptr, nullptr);
@@ -68,6 +72,8 @@ struct PngReader : PngState {
   PngReader(const PngReader&) = delete;
   PngReader& operator=(const PngReader&) = delete;
 };
+
+PngReader& reader_of(png_structp png) { return *static_cast<PngReader*>(png_get_progressive_ptr(png)); }
 
 struct PngWriter : PngState {
   PngWriter() {
@@ -81,32 +87,52 @@ struct PngWriter : PngState {
   PngWriter& operator=(const PngWriter&) = delete;
 };
 
-bool read_header(PngReader& reader, uint32_t max_side) {
-  if (setjmp(png_jmpbuf(reader.png))) return false;
-  png_set_read_fn(reader.png, static_cast<PngState*>(&reader), on_read);
+/// The chunks before the pixels were read: asks for 8-bit RGB rows, and pauses, so that sizes can be judged.
+void on_info(png_structp png, png_infop info) {
+  auto& reader = reader_of(png);
+  if (reader.packed_rows > 0) png_error(png, "another chunk among the IDAT chunks");
+  reader.packed_rows = uint64_t{png_get_rowbytes(png, info) + 1} * png_get_image_height(png, info);
+  reader.interlaced = png_get_interlace_type(png, info) != PNG_INTERLACE_NONE;
+  png_set_palette_to_rgb(png);
+  png_set_expand_gray_1_2_4_to_8(png);
+  png_set_strip_16(png);
+  png_set_strip_alpha(png);
+  png_set_gray_to_rgb(png);
+  png_set_interlace_handling(png);
+  png_read_update_info(png, info);
+  if (png_get_rowbytes(png, info) != size_t{3} * png_get_image_width(png, info))
+    png_error(png, "unexpected row size");
+  reader.position -= png_process_data_pause(png, /*save=*/0);
+}
+
+/// Passes of an interlaced picture are written over each other; every pass ends with a call for the last row.
+void on_row(png_structp png, png_bytep row, png_uint_32 number, int pass) {
+  auto& reader = reader_of(png);
+  const size_t width = png_get_image_width(png, reader.info);
+  if (row != nullptr) png_progressive_combine_row(png, reader.pixels + number * width * 3, row);
+  if (number + 1 == png_get_image_height(png, reader.info) && pass == (reader.interlaced ? 6 : 0))
+    reader.complete = true;
+}
+
+void on_end(png_structp png, png_infop) { reader_of(png).ended = true; }
+
+void set_up(PngReader& reader, uint32_t max_side) {
+  png_set_progressive_read_fn(reader.png, &reader, on_info, on_row, on_end);
   png_set_user_limits(reader.png, max_side, max_side);
   png_set_keep_unknown_chunks(reader.png, PNG_HANDLE_CHUNK_NEVER, nullptr, 0);
   png_set_keep_unknown_chunks(reader.png, PNG_HANDLE_CHUNK_NEVER, nullptr,
                               -1);  // texts, profiles: never inflated
   png_set_option(reader.png, PNG_MAXIMUM_INFLATE_WINDOW,
                  PNG_OPTION_ON);  // files with a wrong window size exist
-  png_read_info(reader.png, reader.info);
-  return true;
 }
 
-/// Everything becomes 8-bit RGB rows; interlaced pictures are read into the same rows pass by pass.
-bool read_rows(PngReader& reader, uint8_t* pixels, size_t width, size_t height) {
+/// Feeds libpng from reader.position on, until it pauses before the pixels or the file ends.
+bool feed(PngReader& reader) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
-  png_set_palette_to_rgb(reader.png);
-  png_set_expand_gray_1_2_4_to_8(reader.png);
-  png_set_strip_16(reader.png);
-  png_set_strip_alpha(reader.png);
-  png_set_gray_to_rgb(reader.png);
-  const int passes = png_set_interlace_handling(reader.png);
-  png_read_update_info(reader.png, reader.info);
-  if (png_get_rowbytes(reader.png, reader.info) != 3 * width) png_error(reader.png, "unexpected row size");
-  for (int pass = 0; pass < passes; ++pass)
-    for (size_t y = 0; y < height; ++y) png_read_row(reader.png, pixels + y * width * 3, nullptr);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(reader.input.data()) + reader.position;
+  const size_t size = reader.input.size() - reader.position;
+  reader.position = reader.input.size();
+  png_process_data(reader.png, reader.info, const_cast<png_bytep>(bytes), size);  // which only reads them
   return true;
 }
 
@@ -134,11 +160,10 @@ uint64_t compressed_bytes(std::string_view bytes) {
   return total;
 }
 
-/// Deflate packs at most 1032 to 1, so fewer bytes cannot hold the rows; and far more bytes than the rows
-/// need would be inflated to nowhere (a 16x16 picture with 900 MB behind it).
+/// Deflate packs at most 1032 to 1, so fewer bytes cannot hold the rows; and no encoder needs far more than
+/// the rows themselves (a 16x16 picture with 900 MB behind it).
 void check_compressed(const PngReader& reader, const std::string& source) {
-  const uint64_t rows =
-      uint64_t{png_get_rowbytes(reader.png, reader.info) + 1} * png_get_image_height(reader.png, reader.info);
+  const uint64_t rows = reader.packed_rows;
   const uint64_t found = compressed_bytes(reader.input);
   MMADA_CHECK(found >= rows / 1032 && found <= 2 * rows + 65536, source, ": found ", found,
               " bytes of PNG data, which do not fit the ", rows, " bytes of its rows");
@@ -187,15 +212,14 @@ namespace codec {
 Image decode_png(std::string_view bytes, const std::string& source, const Limits& limits) {
   check_declared_size(bytes, source, limits);
   PngReader reader(bytes, source);
-  const auto max_side = static_cast<uint32_t>(std::min<uint64_t>(limits.image_side, PNG_UINT_31_MAX));
-  MMADA_CHECK(read_header(reader, max_side), source,
-              ": not a valid PNG picture: ", printable(reader.message));
-  const uint64_t width = png_get_image_width(reader.png, reader.info);
-  const uint64_t height = png_get_image_height(reader.png, reader.info);
+  set_up(reader, static_cast<uint32_t>(std::min<uint64_t>(limits.image_side, PNG_UINT_31_MAX)));
+  const auto reason = [&] { return printable(reader.message[0] ? reader.message : "the file ends early"); };
+  MMADA_CHECK(feed(reader) && reader.packed_rows > 0, source, ": not a valid PNG picture: ", reason());
   check_compressed(reader, source);
-  Image image = allocate_rgb(width, height, source, limits);
-  MMADA_CHECK(read_rows(reader, image.pixels.data(), width, height), source,
-              ": damaged PNG picture: ", printable(reader.message));
+  Image image = allocate_rgb(png_get_image_width(reader.png, reader.info),
+                             png_get_image_height(reader.png, reader.info), source, limits);
+  reader.pixels = image.pixels.data();
+  MMADA_CHECK(feed(reader) && reader.complete && reader.ended, source, ": damaged PNG picture: ", reason());
   return image;
 }
 
