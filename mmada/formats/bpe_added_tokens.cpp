@@ -11,7 +11,8 @@
 namespace mmada::bpe {
 namespace {
 
-constexpr size_t kMaxAddedTokens = 1 << 20;
+// Looking for tokens takes time for each byte of the text times the bytes of a token that begin to match.
+constexpr size_t kMaxAddedTokenBytes = 256;
 
 /// Rust's \w, which single_word is defined by: alphabetic, mark, decimal, connector or join control.
 bool is_word(uint32_t c) {
@@ -46,6 +47,12 @@ bool word_ends_at(std::string_view text, size_t end) {
 
 bool word_starts_at(std::string_view text, size_t begin) {
   return begin < text.size() && is_word(next_codepoint(text, begin));
+}
+
+size_t end_of_space(std::string_view text, size_t begin) {
+  for (size_t after = begin; after < text.size() && is_white_space(next_codepoint(text, after));)
+    begin = after;
+  return begin;
 }
 
 AddedToken read_added_token(const Json& json, const Place& place) {
@@ -103,6 +110,7 @@ AddedTokenMatcher::Match AddedTokenMatcher::longest_at(std::string_view text, si
 void AddedTokenMatcher::split(std::string_view text, const std::vector<AddedToken>& tokens,
                               std::vector<Segment>& segments) const {
   size_t covered = 0;
+  Range space;  // the run of white space last walked over: matches inside it need not walk again
   for (size_t at = 0; at < text.size() && !empty();) {
     if (!starts_[static_cast<uint8_t>(text[at])]) {
       ++at;
@@ -123,9 +131,10 @@ void AddedTokenMatcher::split(std::string_view text, const std::vector<AddedToke
       if (!is_white_space(next_codepoint(text, after))) break;
       begin = previous;
     }
-    for (size_t after = end;
-         token.rstrip && after < text.size() && is_white_space(next_codepoint(text, after));)
-      end = after;
+    if (token.rstrip) {
+      if (end < space.begin || end > space.end) space = {end, end_of_space(text, end)};
+      end = space.end;
+    }
     if (covered < begin) segments.push_back({{covered, begin}, -1});
     segments.push_back({{begin, end}, token.id});
     covered = end;
@@ -136,8 +145,6 @@ void AddedTokenMatcher::split(std::string_view text, const std::vector<AddedToke
 AddedTokens::AddedTokens(const Json& json, const Place& place, const Normalizer* normalizer) {
   if (json.is_null()) return;
   MMADA_CHECK(json.is_array(), place.text(), ": found ", found_text(json), ", expected a list");
-  MMADA_CHECK(json.size() <= kMaxAddedTokens, place.text(), ": found ", json.size(),
-              " tokens, expected at most ", kMaxAddedTokens);
   std::unordered_set<std::string> contents;
   for (size_t i = 0; i < json.size(); ++i) {
     const Place item{place.source, cat(place.path, '[', i, ']')};
@@ -154,6 +161,8 @@ AddedTokens::AddedTokens(const Json& json, const Place& place, const Normalizer*
       if (tokens_[i].normalized && normalizer != nullptr) normalizer->apply(spelling, scratch);
       MMADA_CHECK(!spelling.empty(), place.text(), ": found ", quote(tokens_[i].content),
                   ", of which the normalizer leaves nothing, expected a token that can occur");
+      MMADA_CHECK(spelling.size() <= kMaxAddedTokenBytes, place.text(), ": found ", quote(spelling, 60),
+                  " of ", spelling.size(), " bytes, expected at most ", kMaxAddedTokenBytes);
       (tokens_[i].normalized ? normalized_ : raw_).add(spelling, i);
     }
   }

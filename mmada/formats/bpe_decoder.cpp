@@ -101,6 +101,9 @@ class Replace final : public Decoder {
     RegexScratch scratch;
     std::vector<Range> matches;
     size_t bytes = 0;
+    for (const auto& token : tokens) bytes += token.size();
+    scratch.allow(bytes);
+    bytes = 0;
     for (auto& token : tokens) {
       pattern_.find_all(token, matches, scratch);
       token = replace_matches(token, matches, content_, max_bytes - bytes);

@@ -10,8 +10,6 @@
 namespace mmada::bpe {
 namespace {
 
-constexpr size_t kMaxTokens = 1 << 22;
-constexpr size_t kMaxMerges = 1 << 22;
 constexpr size_t kShortWord = 64;  // units; up to here scanning for the best pair beats a heap
 
 }  // namespace
@@ -77,8 +75,6 @@ Model::Model(const Json& json, const Place& place, bool byte_units) : byte_units
 void Model::read_vocabulary(const Json& json, const Place& place) {
   MMADA_CHECK(json.is_object(), place.text(), ": found ", found_text(json),
               ", expected an object of tokens and ids");
-  MMADA_CHECK(json.size() <= kMaxTokens, place.text(), ": found ", json.size(), " tokens, expected at most ",
-              kMaxTokens);
   vocabulary_.reserve(json.size());
   for (const auto& [token, id] : json.items()) {
     MMADA_CHECK(id.is_number_integer() && id.is_number_unsigned() && id.get<uint64_t>() < INT32_MAX,
@@ -90,8 +86,6 @@ void Model::read_vocabulary(const Json& json, const Place& place) {
 
 void Model::read_merges(const Json& json, const Place& place) {
   MMADA_CHECK(json.is_array(), place.text(), ": found ", found_text(json), ", expected a list of merges");
-  MMADA_CHECK(json.size() <= kMaxMerges, place.text(), ": found ", json.size(), " merges, expected at most ",
-              kMaxMerges);
   merges_.reserve(json.size());
   int32_t rank = 0;
   for (size_t i = 0; i < json.size(); ++i) {

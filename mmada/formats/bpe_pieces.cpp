@@ -8,6 +8,8 @@
 namespace mmada::bpe {
 namespace {
 
+constexpr size_t kMaxLiteralBytes = 16384;  // as of a regular expression: searching takes time for each
+
 /// Calls visit(begin, end, is_match) for the alternating matches and gaps that cover [0, size).
 template <class Visit>
 void for_each_part(size_t size, const std::vector<Range>& matches, bool invert, Visit&& visit) {
@@ -65,7 +67,9 @@ Pattern::Pattern(Fields& component, const std::string& key, const std::string& w
     regex_.emplace(pattern.string("Regex"), where);
   } else {
     literal_ = pattern.string("String");
-    if (literal_.empty()) component.fail(key, "an empty string", "at least one character");
+    if (literal_.empty() || literal_.size() > kMaxLiteralBytes)
+      component.fail(key, literal_.empty() ? "an empty string" : cat(literal_.size(), " bytes"),
+                     cat("1 to ", kMaxLiteralBytes, " bytes"));
   }
   pattern.finish();
 }

@@ -12,12 +12,12 @@ namespace {
 
 constexpr size_t kMaxPatternBytes = 16384;
 // Steps of one match. Almost every match needs few; those that need many (a group repeated along a long run)
-// are allowed one per kBytesPerLongMatch of text, so that the work on a text is bounded by its length
-// whatever the pattern.
+// are allowed one per kBytesPerLongMatch of the whole text, so that the work on it is bounded by its length
+// whatever the patterns and the pieces they see.
 constexpr uint32_t kMatchSteps = 10'000;
 constexpr uint32_t kLongMatchSteps = 10'000'000;
-constexpr size_t kFreeLongMatches = 64;
-constexpr size_t kBytesPerLongMatch = 1024;
+constexpr size_t kFreeLongMatches = 16;
+constexpr size_t kBytesPerLongMatch = 4096;
 constexpr uint32_t kHeapLimitKib = 256 * 1024;
 constexpr size_t kJitStackBytes = 64u << 20;  // the most it may grow to; pages are touched on use
 
@@ -33,6 +33,7 @@ struct RegexScratch::State {
   pcre2_match_data* data = pcre2_match_data_create(1, nullptr);
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   pcre2_jit_stack* stack = pcre2_jit_stack_create(32 * 1024, kJitStackBytes, nullptr);
+  size_t long_matches = kFreeLongMatches;  // left of what allow() gave
 
   State() {
     MMADA_CHECK(data != nullptr && context != nullptr, "out of memory for regular expressions");
@@ -53,6 +54,10 @@ RegexScratch::RegexScratch() : state_(std::make_unique<State>()) {}
 RegexScratch::~RegexScratch() = default;
 RegexScratch::RegexScratch(RegexScratch&&) noexcept = default;
 RegexScratch& RegexScratch::operator=(RegexScratch&&) noexcept = default;
+
+void RegexScratch::allow(size_t text_bytes) {
+  state_->long_matches = kFreeLongMatches + text_bytes / kBytesPerLongMatch;
+}
 
 struct Regex::Code {
   pcre2_code* compiled = nullptr;
@@ -92,7 +97,7 @@ void Regex::find_all(std::string_view text, std::vector<Range>& matches, RegexSc
   size_t from = 0;
   bool any = false;
   size_t last_end = 0;
-  size_t long_matches = kFreeLongMatches + text.size() / kBytesPerLongMatch;
+  size_t& long_matches = scratch.state_->long_matches;
   const auto match_from = [&](size_t start) {
     return pcre2_match(code_->compiled, subject, text.size(), start, PCRE2_NO_UTF_CHECK, scratch.state_->data,
                        scratch.state_->context);

@@ -21,6 +21,9 @@ class RegexScratch {
   ~RegexScratch();
   RegexScratch(RegexScratch&&) noexcept;
   RegexScratch& operator=(RegexScratch&&) noexcept;
+  /// Sets what the matches to come may cost in all, by the bytes of the text that they look at: however many
+  /// pieces it was cut into, and however many expressions meet each, a hostile one cannot take hours.
+  void allow(size_t text_bytes);
 
  private:
   friend class Regex;

@@ -17,7 +17,8 @@ namespace {
 
 using namespace bpe;
 
-constexpr JsonLimits kJsonLimits = {.max_bytes = 256u << 20, .max_depth = 64, .comments = false};
+// The largest published vocabularies have 300,000 tokens and 600,000 merges of three values each.
+constexpr JsonLimits kJsonLimits = {.max_bytes = 256u << 20, .max_values = 4u << 20};
 
 constexpr size_t kMaxTextBytes = 256u << 20;  // positions in a word are 32 bits
 
@@ -175,6 +176,7 @@ std::vector<int64_t> BpeTokenizer::encode(std::string_view text) const {
               kMaxTextBytes);
   std::vector<int64_t> ids;
   auto state = parts_->pool.take();
+  state->scratch.regex.allow(text.size());
   parts_->encode(text, *state, ids);
   parts_->pool.give(std::move(state));
   return ids;

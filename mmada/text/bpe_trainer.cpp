@@ -58,6 +58,7 @@ std::map<std::string, int64_t> count_words(const TextSource& next_text, const Js
       if (segment.id >= 0) continue;
       pieces.text = valid.substr(segment.range.begin, segment.range.end - segment.range.begin);
       pieces.ranges.assign(1, {0, pieces.text.size()});
+      scratch.regex.allow(pieces.text.size());
       pre_tokenizer.apply(pieces, scratch);
       for (const Range range : pieces.ranges) {
         const std::string_view word = pieces.view(range);

@@ -1,37 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/formats/bpe_tokenizer.h"
 
-#include <pthread.h>
-
 #include <catch2/catch.hpp>
-#include <ctime>
 #include <thread>
 
-#include "mmada/core/json.h"
-#include "mmada/formats/bpe_unicode.h"
+#include "tests/formats/tokenizer_files.h"
 
 using namespace mmada;
+using namespace mmada::testing;
 using Catch::Matchers::Contains;
 
 namespace {
-
-/// Three characters, one merge, one added token, no byte alphabet.
-const char* const kSmall = R"({
-  "version": "1.0", "truncation": null, "padding": null,
-  "added_tokens": [{"id": 4, "content": "<x>", "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": true}],
-  "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
-  "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "", "end_of_word_suffix": "",
-            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": {"a": 0, "b": 1, "ab": 2, "c": 3}, "merges": ["a b"]}
-})";
-
-/// The small file with one value set (at a JSON pointer).
-std::string small_with(const std::string& pointer, const std::string& value) {
-  Json file = parse_json(kSmall, "test");
-  file[Json::json_pointer(pointer)] = parse_json(value, "test");
-  return file.dump();
-}
 
 std::string error_of(const std::string& file) {
   try {
@@ -41,36 +20,6 @@ std::string error_of(const std::string& file) {
   }
   return "no error";
 }
-
-/// A byte-level file: the 256 bytes, and merges that double runs of "a" and of spaces.
-std::string byte_level_file(const std::string& pattern) {
-  Json vocabulary = Json::object(), merges = Json::array();
-  for (int byte = 0; byte < 256; ++byte) {
-    std::string unit;
-    bpe::append_codepoint(unit, bpe::byte_to_codepoint(static_cast<uint8_t>(byte)));
-    vocabulary[unit] = vocabulary.size();
-  }
-  for (std::string run : {"a", "\u0120"}) {
-    for (int i = 0; i < 5; ++i) {
-      merges.push_back(Json::array({run, run}));
-      run += run;
-      vocabulary[run] = vocabulary.size();
-    }
-  }
-  const Json split = {
-      {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  const Json bytes = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  return Json({{"version", "1.0"},
-               {"added_tokens", Json::array()},
-               {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", Json::array({split, bytes})}}},
-               {"decoder", {{"type", "ByteLevel"}}},
-               {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}})
-      .dump();
-}
-
-const char* const kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 }  // namespace
 
@@ -198,13 +147,19 @@ TEST_CASE("a bad tokenizer.json is one error that names the field and what was e
       {"/added_tokens/0/content", R"("ab")",
        "token \"ab\": found id 4, expected 2, its id in the vocabulary"},
       {"/added_tokens/0/content", R"("")", "t.json: field `added_tokens[0].content`: found an empty string"},
+      {"/pre_tokenizer",
+       R"({"type": "Split", "pattern": {"String": "@long"}, "behavior": "Isolated", "invert": false})",
+       "t.json: field `pre_tokenizer.pattern`: found 20000 bytes, expected 1 to 16384 bytes"},
+      {"/added_tokens/0/content", R"("@long")", "... of 20000 bytes, expected at most 256"},
       {"/added_tokens/0/lstrip", "null",
        "t.json: field `added_tokens[0].lstrip`: found nothing, expected a value"},
       {"/added_tokens", "{}", "t.json: field `added_tokens`: found an object, expected a list"},
   };
   for (const auto& bad : kCases) {
     INFO(bad.pointer << " = " << bad.value);
-    CHECK_THAT(error_of(small_with(bad.pointer, bad.value)), Contains(bad.message));
+    std::string value = bad.value;
+    if (const size_t at = value.find("@long"); at != std::string::npos) value.replace(at, 5, 20000, 'x');
+    CHECK_THAT(error_of(small_with(bad.pointer, value)), Contains(bad.message));
   }
   const std::string hostile =
       error_of(small_with("/model/merges", cat("[\"\\u001b[31m", std::string(9000, 'x'), "\"]")));
@@ -223,51 +178,6 @@ TEST_CASE("a pattern that backtracks without end gives up with an error") {
     const BpeTokenizer tokenizer(byte_level_file(pattern), "t.json");
     CHECK_THROWS_WITH(tokenizer.encode(std::string(5000, 'a') + "1dz b"), Contains("gave up"));
   }
-}
-
-TEST_CASE("one long run costs no more per byte than a short one") {
-  const BpeTokenizer tokenizer(byte_level_file(kLlama3), "t.json");
-  const auto seconds = [&](const std::string& unit, size_t bytes) {
-    std::string text;
-    while (text.size() < bytes) text += unit;
-    const std::clock_t start = std::clock();
-    CHECK(tokenizer.decode(tokenizer.encode(text)) == text);
-    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-  };
-  for (const char* unit : {"a", " ", "\n", "\u0301", "\u4e2d", " \n", "a\u0301", "1", "!?", "'s"}) {
-    INFO("unit " << unit);
-    const double small = seconds(unit, 1 << 17);
-    CHECK(seconds(unit, 1 << 20) < 10 * small + 0.2);  // eight times the text; the rest is the clock's grain
-  }
-}
-
-// Stacks of worker threads are small, and neither a pattern nor a nesting may use one up.
-TEST_CASE("a stack of 256 KiB is enough for any text and any file") {
-  const auto run = [](void* error) -> void* {
-    try {
-      const BpeTokenizer tokenizer(byte_level_file(kLlama3), "t.json");
-      for (const char* unit : {"a", " ", "\n", "\u0301", "\u4e2d", "a\u0301", "1", "!?"}) {
-        std::string text;
-        while (text.size() < (1 << 20)) text += unit;
-        if (tokenizer.decode(tokenizer.encode(text)) != text) throw Error(cat("lost text of ", unit));
-      }
-      std::string deep = R"({"type": "NFC"})";
-      for (int i = 0; i < 28; ++i) deep = cat(R"({"type": "Sequence", "normalizers": [)", deep, "]}");
-      BpeTokenizer(small_with("/normalizer", deep), "t.json").encode("abc");
-    } catch (const std::exception& thrown) {
-      *static_cast<std::string*>(error) = thrown.what();
-    }
-    return nullptr;
-  };
-  std::string error;
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  REQUIRE(pthread_attr_setstacksize(&attributes, 256 * 1024) == 0);
-  pthread_t thread;
-  REQUIRE(pthread_create(&thread, &attributes, run, &error) == 0);
-  pthread_join(thread, nullptr);
-  pthread_attr_destroy(&attributes);
-  CHECK(error.empty());
 }
 
 TEST_CASE("several threads may encode with one tokenizer") {
