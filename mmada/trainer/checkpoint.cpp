@@ -142,17 +142,48 @@ void remove_unfinished(const std::string& run_directory) {
 
 bool stays_inside(const std::string& name) {
   const fs::path file = fs::path(name).lexically_normal();
-  return !file.empty() && !file.is_absolute() && *file.begin() != "..";
+  return !file.empty() && !file.is_absolute() && *file.begin() != ".." &&
+         name.find('\0') == std::string::npos;
 }
 
-std::optional<std::string> compare_file(const fs::path& file, const Json& expected) {
+/// What the manifest says of one file.
+struct ListedFile {
+  std::string name;
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
+std::vector<ListedFile> read_manifest(const fs::path& directory) {
+  const std::string source = (directory / "manifest.json").string();
+  const Json json = read_json_file(source);
+  Fields fields(json, source);
+  fields.integer("format_version", kFormatVersion, kFormatVersion);
+  const Json& files = fields.raw("files");
+  if (!files.is_object()) fields.fail("files", found_text(files), "an object of file names");
+  fields.finish();
+  std::vector<ListedFile> listed;
+  for (const auto& [name, value] : files.items()) {
+    MMADA_CHECK(stays_inside(name), source, ": field `files`: found ", quote(name),
+                ", expected a file inside the checkpoint");
+    Fields entry(value, source, "files." + printable(name));
+    listed.push_back({name, entry.integer("bytes", 0, INT64_MAX), entry.string("sha256")});
+    entry.finish();
+  }
+  for (const char* required : {kShardName, "index.json", "state.json"})
+    MMADA_CHECK(files.contains(required), source, ": field `files`: found no ", required,
+                ", expected it listed");
+  return listed;
+}
+
+std::optional<std::string> compare_file(const fs::path& directory, const ListedFile& expected) {
+  const fs::path file = directory / expected.name;
   std::error_code error;
   const uint64_t bytes = fs::file_size(file, error);
-  if (error) return cat(file.filename().string(), " is missing");
-  if (bytes != expected.at("bytes").get<uint64_t>())
-    return cat(file.filename().string(), " has ", bytes, " bytes, expected ", expected.at("bytes").dump());
-  if (sha256_file(file.string()) != expected.at("sha256").get<std::string>())
-    return cat(file.filename().string(), " differs from its hash in the manifest");
+  if (error) return cat(file.string(), ": is missing, expected it as the manifest lists it");
+  if (bytes != static_cast<uint64_t>(expected.bytes))
+    return cat(file.string(), ": found ", bytes, " bytes, expected the manifest's ", expected.bytes);
+  if (sha256_file(file.string()) != expected.sha256)
+    return cat(file.string(), ": differs from its hash in the manifest");
   return std::nullopt;
 }
 
@@ -191,17 +222,8 @@ std::vector<FoundCheckpoint> list_checkpoints(const std::string& run_directory) 
 
 std::optional<std::string> verify_checkpoint(const std::string& path) {
   try {
-    const Json manifest = read_json_file((fs::path(path) / "manifest.json").string());
-    if (manifest.at("format_version") != kFormatVersion)
-      return cat("manifest.json has format version ", manifest.at("format_version").dump(), ", expected ",
-                 kFormatVersion);
-    for (const auto& [name, expected] : manifest.at("files").items())
-      if (!stays_inside(name))
-        return cat("manifest.json lists ", quote(name), ", expected a file inside the checkpoint");
-    for (const auto& [name, expected] : manifest.at("files").items())
-      if (auto problem = compare_file(fs::path(path) / name, expected)) return problem;
-    for (const char* required : {kShardName, "index.json", "state.json"})
-      if (!manifest.at("files").contains(required)) return cat("manifest.json does not list ", required);
+    for (const ListedFile& file : read_manifest(path))
+      if (auto problem = compare_file(path, file)) return problem;
   } catch (const std::exception& error) {
     return error.what();
   }

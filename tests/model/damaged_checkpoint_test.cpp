@@ -97,5 +97,24 @@ TEST_CASE("a flipped bit of a header is refused, or changes nothing that is read
   CHECK(harmless < 100);  // the metadata's text and the spaces that align the data
 }
 
+TEST_CASE("a flipped bit of the data of a foreign checkpoint cannot be seen: the format has no hash") {
+  // SECURITY.md says so; our own training checkpoints have a manifest (tests/trainer/checkpoint_test.cpp)
+  const std::string directory = std::string(MMADA_TEST_TMP) + "/damaged_data";
+  const auto shards = three_shards(directory);
+  Rng random(3, "data flips");
+  for (int i = 0; i < 30; ++i) {
+    const std::string& shard = shards[static_cast<size_t>(i) % 3];
+    const std::string whole = read_file(shard);
+    const uint64_t begin = 8 + header_bytes(whole);
+    std::string flipped = whole;
+    const uint64_t at = begin + random.below(whole.size() - begin);
+    flipped[at] = static_cast<char>(flipped[at] ^ (1 << random.below(8)));
+    overwrite(shard, flipped);
+    INFO("byte " << at);
+    CHECK(message_of(directory).empty());
+    overwrite(shard, whole);
+  }
+}
+
 }  // namespace
 }  // namespace mmada

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 #include "mmada/core/rng.h"
 #include "mmada/formats/atomic_file.h"
 
@@ -91,13 +92,19 @@ TEST_CASE("every damaged file is found, and the next older checkpoint is taken")
     }
 }
 
-TEST_CASE("one flipped bit anywhere, or any truncation, is found") {
+TEST_CASE("one flipped bit anywhere, or any truncation, is found, and the file named") {
   const fs::path run = fresh_run("flips");
   const fs::path path = save_checkpoint(run, contents(3), 0);
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(path))
     if (entry.is_regular_file()) files.push_back(entry.path());
   REQUIRE(files.size() == 5);
+  // a flip in the manifest may show as a difference of the file whose size or hash it holds
+  const auto named = [&](const fs::path& file) {
+    const std::string problem = verify_checkpoint(path).value_or("nothing was found");
+    if (file.filename() == "manifest.json") return Catch::Contains(path.string()).match(problem);
+    return Catch::Contains(file.string() + ": ").match(problem);
+  };
   Rng random(5, "flips");
   for (int i = 0; i < 1000; ++i) {
     const fs::path& file = files[static_cast<size_t>(random.below(files.size()))];
@@ -105,7 +112,7 @@ TEST_CASE("one flipped bit anywhere, or any truncation, is found") {
     const auto bit = static_cast<int>(random.below(8));
     flip_bit(file, offset, bit);
     INFO(file << " byte " << offset << " bit " << bit);
-    CHECK(verify_checkpoint(path).has_value());
+    CHECK(named(file));
     flip_bit(file, offset, bit);
   }
   CHECK_FALSE(verify_checkpoint(path).has_value());
@@ -115,7 +122,7 @@ TEST_CASE("one flipped bit anywhere, or any truncation, is found") {
     const uint64_t size = random.below(whole.size() - 1);  // the manifest's last byte is a newline
     fs::resize_file(file, size);
     INFO(file << " cut to " << size);
-    CHECK(verify_checkpoint(path).has_value());
+    CHECK(named(file));
     std::ofstream(file, std::ios::binary | std::ios::trunc) << whole;
   }
   CHECK_FALSE(verify_checkpoint(path).has_value());
@@ -125,14 +132,34 @@ TEST_CASE("a manifest that names files outside the checkpoint is refused before 
   const fs::path run = fresh_run("traversal");
   const fs::path path = save_checkpoint(run, contents(1), 0);
   const std::string manifest = read_file((path / "manifest.json").string());
-  for (const std::string name : {"../outside", "/etc/hostname", "unwrapped_model/../../outside"}) {
+  for (const std::string name : {"../outside", "/etc/hostname", "unwrapped_model/../../outside", "..", "",
+                                 "//etc/hostname", "./../outside", "a/b/../../../outside"}) {
     Json changed = parse_json(manifest, "manifest");
     changed["files"][name] = {{"bytes", 1}, {"sha256", ""}};
     write_file((path / "manifest.json").string(), changed.dump());
     const auto problem = verify_checkpoint(path);
     REQUIRE(problem.has_value());
-    CHECK_THAT(*problem, Catch::Contains(name) && Catch::Contains("expected a file inside the checkpoint"));
+    CHECK_THAT(*problem, Catch::Contains("manifest.json: field `files`: found " + quote(name) +
+                                         ", expected a file inside the checkpoint"));
   }
+}
+
+TEST_CASE("a manifest of another form is refused with its field") {
+  const fs::path path = save_checkpoint(fresh_run("manifest_form"), contents(1), 0);
+  const Json good = read_json_file((path / "manifest.json").string());
+  const auto refused = [&](const std::string& pointer, const Json& value, const std::string& words) {
+    Json changed = good;
+    changed[Json::json_pointer(pointer)] = value;
+    write_file((path / "manifest.json").string(), changed.dump());
+    CHECK_THAT(verify_checkpoint(path).value_or(""),
+               Catch::Contains("manifest.json: field `") && Catch::Contains(words));
+  };
+  refused("/format_version", 2, "`format_version`: found 2, expected an integer from 1 to 1");
+  refused("/files", Json::array(), "`files`: found a list, expected an object of file names");
+  refused("/files", Json::object(), "`files`: found no shard-0-of-1.safetensors");
+  refused("/files/index.json", 7, "`files.index.json`: found 7, expected an object");
+  refused("/files/index.json/bytes", -1, "`files.index.json.bytes`: found -1");
+  refused("/files/index.json/sha256", nullptr, "`files.index.json.sha256`: found nothing");
 }
 
 TEST_CASE("folders of interrupted saves are not checkpoints and are cleared away") {
