@@ -32,7 +32,7 @@ void print_ids(const TokenIds& ids) {
 
 /// The file's list of strings, or one string for a file that is one.
 std::vector<std::string> read_texts(const std::string& path) {
-  const Json file = read_json_file(path);
+  const Json file = read_json_file(path, kLargeJson);
   MMADA_CHECK(file.is_array(), path, ": found ", found_text(file), ", expected a list of strings");
   std::vector<std::string> texts;
   for (const Json& item : file) {
@@ -45,7 +45,7 @@ std::vector<std::string> read_texts(const std::string& path) {
 
 /// The file's list of id lists (a flat list of ids is one text).
 std::vector<TokenIds> read_id_lists(const std::string& path) {
-  const Json file = read_json_file(path);
+  const Json file = read_json_file(path, kLargeJson);
   MMADA_CHECK(file.is_array(), path, ": found ", found_text(file), ", expected a list of id lists");
   const Json lists = !file.empty() && !file[0].is_array() ? Json::array({file}) : file;
   std::vector<TokenIds> ids;

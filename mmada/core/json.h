@@ -18,12 +18,16 @@ namespace mmada {
 /// are; hand its error_handler_t::replace to it for text from elsewhere.
 using Json = nlohmann::ordered_json;
 
+/// The defaults are ample for a configuration and keep what a hostile one costs near the size of its file: a
+/// value takes up to fifty times the memory of its text. Readers of larger kinds of files ask for more.
 struct JsonLimits {
-  size_t max_bytes = 256u << 20;  ///< of the text
-  int max_depth = 64;             ///< nesting of arrays and objects
-  size_t max_values = 16u << 20;  ///< of any kind: a value takes up to fifty times the memory of its text
-  bool comments = false;          ///< JSONC: // and /* */ comments, as in our config files
+  size_t max_bytes = 4u << 20;   ///< of the text
+  int max_depth = 64;            ///< nesting of arrays and objects
+  size_t max_values = 1u << 18;  ///< of any kind
+  bool comments = false;         ///< JSONC: // and /* */ comments, as in our config files
 };
+/// For files of texts and ids that a request names itself.
+constexpr JsonLimits kLargeJson = {.max_bytes = 256u << 20, .max_values = 16u << 20};
 
 /// Parses strictly: duplicate keys, invalid UTF-8, NUL bytes, numbers that do not fit, too deep nesting and
 /// trailing text are errors that name `source` (a path or a description) and the place.

@@ -155,7 +155,7 @@ Json JsonLines::read(int64_t i) const {
   const Line& line = lines_[i];
   std::string text(line.end - line.begin, '\0');
   file_.read_at(line.begin, text.data(), text.size());
-  Json json = parse_json(text, place(i));
+  Json json = parse_json(text, place(i), kLargeJson);
   MMADA_CHECK(json.is_object(), place(i), ": found ", found_text(json), ", expected a JSON object");
   return json;
 }

@@ -42,7 +42,7 @@ std::string find_pickle(const std::string& directory) {
 CheckpointFiles from_index(const std::string& directory, const std::string& index_path,
                            const Limits& limits) {
   const auto weight_map =
-      parse_checkpoint_index(read_file(index_path, limits.json_bytes), index_path, limits);
+      parse_checkpoint_index(read_file(index_path, limits.index_bytes), index_path, limits);
   std::map<std::string, size_t> number_of_file;
   for (const auto& [tensor, file] : weight_map) number_of_file[file] = 0;
   CheckpointFiles checkpoint;
@@ -61,9 +61,8 @@ CheckpointFiles from_index(const std::string& directory, const std::string& inde
 
 std::map<std::string, std::string> parse_checkpoint_index(std::string_view json, const std::string& source,
                                                           const Limits& limits) {
-  const Json index = parse_json(
-      json, source,
-      {.max_bytes = limits.json_bytes, .max_depth = limits.json_depth, .max_values = limits.json_values});
+  const Json index =
+      parse_json(json, source, {.max_bytes = limits.index_bytes, .max_values = limits.index_values});
   Fields fields(index, source);
   const Json& weight_map = fields.raw("weight_map");
   if (!weight_map.is_object() || weight_map.empty())

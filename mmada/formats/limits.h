@@ -12,9 +12,8 @@ struct Limits {
   uint64_t safetensors_entries = 1u << 18;          ///< tensors of one file; metadata pairs of one file
   uint64_t safetensors_rank = 64;                   ///< dimensions of one tensor
   uint64_t safetensors_string_bytes = 16u << 20;    ///< one name or metadata value
-  uint64_t json_bytes = 256u << 20;
-  int json_depth = 64;
-  uint64_t json_values = 16u << 20;  ///< of any kind: a value takes up to 50 times the memory of its text
+  uint64_t index_bytes = 16u << 20;                 ///< a shard index's JSON text
+  uint64_t index_values = 1u << 18;  ///< JSON values of a shard index: one for each tensor of the checkpoint
   uint64_t image_file_bytes = 64u << 20;
   uint64_t image_pixels = 64u << 20;  ///< width x height, checked before anything is decoded
   uint64_t image_side = 1u << 16;

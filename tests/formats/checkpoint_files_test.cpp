@@ -92,6 +92,18 @@ TEST_CASE("hostile file names in an index never leave the folder") {
   CHECK(parse_checkpoint_index(index_of("model-00001-of-00004.safetensors"), "i").size() == 1);
 }
 
+TEST_CASE("limits bound an index's text and its tensors") {
+  const std::string two = R"({"weight_map":{"a":"m.safetensors","b":"m.safetensors"}})";
+  Limits limits;
+  limits.index_values = 4;  // the object, the map and the two names
+  CHECK(parse_checkpoint_index(two, "i", limits).size() == 2);
+  limits.index_values = 3;
+  expect_error([&] { parse_checkpoint_index(two, "i", limits); }, {"i: found more than 3 JSON values"});
+  limits = {};
+  limits.index_bytes = 10;
+  expect_error([&] { parse_checkpoint_index(two, "i", limits); }, {"i: ", "expected at most 10"});
+}
+
 TEST_CASE("an index of the wrong form is refused") {
   expect_error([] { parse_checkpoint_index("[]", "i"); }, {"i", "found a list", "an object"});
   expect_error([] { parse_checkpoint_index("{}", "i"); }, {"i", "`weight_map`", "found no object"});

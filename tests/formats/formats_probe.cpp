@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What the Python oracles ask: `formats_probe image|mask FILE` writes "WIDTH HEIGHT CHANNELS\n" and the
-// pixels; `formats_probe safetensors FILE...` writes one line "ok" or the error for each file; `formats_probe
-// rewrite IN OUT` reads a safetensors file and writes it again.
+// pixels; `formats_probe safetensors FILE...` and `formats_probe checkpoint FOLDER...` write one line "ok" or
+// the error for each; `formats_probe json|index|tokenizer PATH` reads it; `formats_probe rewrite IN OUT`
+// reads a safetensors file and writes it again. With MMADA_PROBE_PEAK set the last line of stderr is the peak
+// of memory in KiB.
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -10,6 +12,8 @@
 #include <vector>
 
 #include "mmada/core/check.h"
+#include "mmada/core/json.h"
+#include "mmada/formats/bpe_tokenizer.h"
 #include "mmada/formats/image_file.h"
 #include "mmada/formats/safetensors.h"
 
@@ -21,9 +25,10 @@ void print_image(const mmada::Image& image) {
   std::fwrite(image.pixels.data(), 1, image.pixels.size(), stdout);
 }
 
-void judge(const std::string& path) {
+void judge(const std::string& kind, const std::string& path) {
   try {
-    mmada::SafetensorsFile file(path);
+    if (kind == "safetensors") mmada::SafetensorsFile{path};
+    if (kind == "checkpoint") mmada::find_checkpoint_files(path);
     std::puts("ok");
   } catch (const mmada::Error& error) {
     std::puts(error.what());
@@ -58,8 +63,11 @@ int main(int argc, char** argv) {
     if (arguments[0] == "image") print_image(mmada::read_image(arguments[1]));
     if (arguments[0] == "mask") print_image(mmada::read_mask(arguments[1]));
     if (arguments[0] == "rewrite") rewrite(arguments[1], arguments.at(2));
-    if (arguments[0] == "safetensors")
-      for (size_t i = 1; i < arguments.size(); ++i) judge(arguments[i]);
+    if (arguments[0] == "json") mmada::read_json_file(arguments[1]);
+    if (arguments[0] == "index") mmada::find_checkpoint_files(arguments[1]);
+    if (arguments[0] == "tokenizer") mmada::BpeTokenizer::load(arguments[1]);
+    if (arguments[0] == "safetensors" || arguments[0] == "checkpoint")
+      for (size_t i = 1; i < arguments.size(); ++i) judge(arguments[0], arguments[i]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
