@@ -2,6 +2,7 @@
 #include <webp/decode.h>
 #include <webp/encode.h>
 
+#include <iterator>
 #include <memory>
 
 #include "mmada/core/check.h"
@@ -11,24 +12,10 @@ namespace mmada {
 namespace {
 
 std::string_view status_text(VP8StatusCode status) {
-  switch (status) {
-    case VP8_STATUS_OK:
-      return "no error";
-    case VP8_STATUS_OUT_OF_MEMORY:
-      return "out of memory";
-    case VP8_STATUS_INVALID_PARAM:
-      return "invalid parameter";
-    case VP8_STATUS_BITSTREAM_ERROR:
-      return "broken bit stream";
-    case VP8_STATUS_UNSUPPORTED_FEATURE:
-      return "unsupported feature";
-    case VP8_STATUS_SUSPENDED:
-    case VP8_STATUS_NOT_ENOUGH_DATA:
-      return "the file ends early";
-    case VP8_STATUS_USER_ABORT:
-      return "aborted";
-  }
-  return "unknown status";
+  constexpr std::string_view kTexts[] = {"no error",          "out of memory",       "invalid parameter",
+                                         "broken bit stream", "unsupported feature", "the file ends early",
+                                         "aborted",           "the file ends early"};  // in the enum's order
+  return static_cast<size_t>(status) < std::size(kTexts) ? kTexts[status] : "unknown status";
 }
 
 }  // namespace

@@ -150,7 +150,7 @@ TEST_CASE("a bad tokenizer.json is one error that names the field and what was e
       {"/pre_tokenizer",
        R"({"type": "Split", "pattern": {"String": "@long"}, "behavior": "Isolated", "invert": false})",
        "t.json: field `pre_tokenizer.pattern`: found 20000 bytes, expected 1 to 16384 bytes"},
-      {"/added_tokens/0/content", R"("@long")", "... of 20000 bytes, expected at most 256"},
+      {"/added_tokens/0/content", R"("@long")", " of 20000 bytes, expected at most 256"},
       {"/added_tokens/0/lstrip", "null",
        "t.json: field `added_tokens[0].lstrip`: found nothing, expected a value"},
       {"/added_tokens", "{}", "t.json: field `added_tokens`: found an object, expected a list"},

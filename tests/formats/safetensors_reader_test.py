@@ -267,5 +267,5 @@ def test_memory_is_bounded_by_the_file(lie, tmp_path):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert str(path) in done.stdout and "found" in done.stdout
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
     assert int(done.stderr.splitlines()[-1]) < 256 * 1024

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/formats/safetensors.h"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <numeric>
@@ -108,6 +110,29 @@ TEST_CASE("a file that shrinks after it was opened gives an error, not a signal"
   std::vector<char> read(4096);
   expect_error([&] { file.read(file.tensors()[0], read.data()); },
                {"m.safetensors", "end of the file at byte 200"});
+}
+
+TEST_CASE("what is no regular file is refused without waiting for it") {
+  const std::string folder = fresh_folder("safetensors_pipe");
+  REQUIRE(::mkfifo((folder + "/pipe.safetensors").c_str(), 0600) == 0);
+  expect_error([&] { SafetensorsFile{folder + "/pipe.safetensors"}; },
+               {"pipe.safetensors: found something else, expected a regular file"});
+  expect_error([&] { SafetensorsFile{folder}; }, {"safetensors_pipe: ", "expected a regular file"});
+}
+
+TEST_CASE("files may be moved and swapped") {
+  const std::string folder = fresh_folder("safetensors_move");
+  const char bytes[] = {1, 2};
+  write_safetensors(folder + "/a", {{"a", DType::kU8, {1}, &bytes[0]}});
+  write_safetensors(folder + "/b", {{"b", DType::kU8, {1}, &bytes[1]}});
+  SafetensorsFile a(folder + "/a"), b(folder + "/b");
+  std::swap(a, b);
+  char read = 0;
+  a.read(*a.find("b"), &read);
+  CHECK(read == 2);
+  CHECK(a.path() == folder + "/b");
+  b.read(*b.find("a"), &read);
+  CHECK(read == 1);
 }
 
 TEST_CASE("an entry of another file cannot read outside the data") {
