@@ -4,7 +4,8 @@
 # outside project against the installed library, runs the sanitizer build and the fuzzers briefly.
 #
 #   tests/run.sh          what CI runs
-#   tests/run.sh --full   also the long matrices: fuzzers a million times each, sanitizers over every test
+#   tests/run.sh --full   also the long matrices: fuzzers a million times each, sanitizers over every test, the parsers with each
+#                         of their checks deleted (without it: those of the shard index alone)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 full=0
@@ -52,6 +53,9 @@ stage "sanitizers"
 
 stage "fuzzers"
 "$root/tests/fuzz/run.sh" $([ $full = 1 ] && echo 1000000)
+
+stage "fuzzers see a deleted check"
+python3 "$root/tests/fuzz/mutation_gate.py" $([ $full = 1 ] || echo index)
 
 stage "done"
 passed=$(grep -oE '[0-9]+ tests? failed out of [0-9]+|out of [0-9]+' "$build/ctest.log" | grep -oE '[0-9]+$' | tail -1)

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Can the fuzzer see? Deletes each validation check of the safetensors reader in turn and demands that the target fails.
+"""Can the fuzzers see? Deletes each validation check of the parsers in turn (a check's condition is still evaluated, its verdict
+ignored) and demands that the fuzz target fails.
 
-    python tests/fuzz/mutation_gate.py [RUNS [LINE_TEXT...]]
+    python tests/fuzz/mutation_gate.py [--runs N] [--jobs N] [PARSER... | --check TEXT]
 
 Needs the build of tests/fuzz/run.sh (build/fuzz). Each mutant is one changed source, compiled with the build's own flags and
-linked with the other objects, then run RUNS times (100,000) from the committed corpus. A surviving mutant is an error unless it
-is listed here with the reason why deleting the check cannot be seen in what is accepted. With texts, only the
-checks that contain one of them.
+linked with the other objects, then run from the committed corpus. A surviving mutant is an error unless it is listed in
+mutation_gate_redundant.py with the reason why the target cannot tell. --check: only the checks that contain a text.
 """
 
+import argparse
 import concurrent.futures
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,24 +21,41 @@ import subprocess
 import sys
 import tempfile
 
+from mutation_gate_redundant import NOT_READING, REDUNDANT
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "fuzz"
-SOURCES = ["mmada/formats/safetensors_header.cpp", "mmada/formats/safetensors_file.cpp"]
-# text of the check -> why the fuzz target cannot tell that it is gone
-REDUNDANT = {
-    'unexpected("binary")': "JSON text holds no binary values",
-    "(value > static_cast<uint64_t>(INT64_MAX))": "becomes a negative dimension, which has no size",
-    "limits.safetensors_string_bytes": "bounds the lexer's memory; a name too long is seen, a metadata value is allowed any length",
-    "file.size() >= kLengthBytes": "the read that follows fails on a shorter file",
-    "header_bytes <= limits.safetensors_header_bytes": "the header's parser checks its length again",
-    "header_bytes <= file.size() - kLengthBytes": "the read that follows fails; the check saves the allocation",
-    "MMADA_CHECK(within": "guards callers that pass the entry of another file",
-    "json.size() <= limits.safetensors_header_bytes": "the file's reader has compared the length before",
-    "entry.end <= data_bytes": "with contiguous data the total is compared with the file's below",
-    "entry.begin >= covered": "the check for holes refuses it too, with less to say",
-    "entry.begin <= entry.end": "a size below zero equals no shape's bytes",
-    "!metadata_seen_": "pairs given in two objects are merged, and names the strict parser then refuses",
+
+
+@dataclasses.dataclass(frozen=True)
+class Parser:
+    target: str  # fuzz_TARGET
+    sources: tuple
+    corpora: tuple
+    runs: int
+
+
+PARSERS = {
+    "safetensors": Parser("safetensors", ("formats/safetensors_header", "formats/safetensors_file"), ("safetensors",), 100000),
+    "index": Parser("index", ("formats/checkpoint_files",), ("index",), 100000),
+    "json": Parser("json", ("core/json", "core/config"), ("json",), 100000),
+    "png": Parser("image", ("formats/image_png", "formats/image_file"), ("png",), 30000),
+    "jpeg": Parser("image", ("formats/image_jpeg",), ("jpeg",), 30000),
+    "webp": Parser("image", ("formats/image_webp",), ("webp",), 30000),
+    "tokenizer": Parser("tokenizer", ("formats/bpe_tokenizer", "formats/bpe_model", "formats/bpe_added_tokens", "formats/bpe_pieces",
+                                      "formats/bpe_regex", "formats/bpe_unicode", "formats/bpe_decoder"), ("tokenizer",), 20000),
 }
+# what refuses: the macro, a plain throw, and the helpers that throw
+CHECKS = re.compile(r"MMADA_CHECK\(|\bthrow Error\(|(?<=[ {])unexpected\(|(?<![\w:])(?:\w+\.)?fail\(")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    parser: str
+    source: str
+    place: str  # SOURCE:LINE: the check, for people
+    check: str  # the whole statement with the condition before it
+    text: str   # the changed source
 
 
 def statement_end(text, start):
@@ -48,19 +67,33 @@ def statement_end(text, start):
     raise ValueError("unbalanced statement")
 
 
-def mutants():
-    """(source, description, changed text) for each check; a refusing event of the JSON reader becomes an ignored one."""
-    for source in SOURCES:
+def condition_of(check):
+    """The first argument of an MMADA_CHECK(...), which may read or insert something."""
+    depth = 0
+    for found in re.finditer(r"""'(?:\\.|[^'\\])'|"(?:\\.|[^"\\])*"|.""", check, re.S):
+        depth += {"(": 1, "{": 1, "[": 1, ")": -1, "}": -1, "]": -1}.get(found.group(), 0)
+        if found.group() == "," and depth == 1:
+            return check[len("MMADA_CHECK("):found.start()]
+    raise ValueError("a check without a message")
+
+
+def mutants_of(parser):
+    """One for each check of the parser's sources; a refusing event of the JSON reader becomes an ignored one."""
+    for source in (f"mmada/{stem}.cpp" for stem in PARSERS[parser].sources):
         text = (ROOT / source).read_text()
-        for found in re.finditer(r"MMADA_CHECK\(|(?<=[ {])unexpected\(", text):
-            if text[:found.start()].endswith("[[noreturn]] void "):
+        for found in CHECKS.finditer(text):
+            if text[:found.start()].endswith(("[[noreturn]] void ", "void Fields::")):
                 continue
             end = statement_end(text, found.start())
             plain_event = found.group() == "unexpected(" and text[:found.start()].rstrip().endswith("override {")
             instead = "return true;" if plain_event else "(void)0;"
+            if found.group() == "MMADA_CHECK(":
+                instead = f"(void)({condition_of(text[found.start():end])});"
             line = text.count("\n", 0, found.start()) + 1
-            whole = " ".join(text[text.rindex("\n", 0, found.start()):end].split())  # with the condition before it
-            yield source, f"{source}:{line}: {whole[:90]}", whole, text[:found.start()] + instead + text[end:]
+            check = " ".join(text[text.rindex("\n", 0, found.start()):end].split())
+            if any(part in check for part in NOT_READING):
+                continue
+            yield Mutant(parser, source, f"{source}:{line}: {check[:90]}", check, text[:found.start()] + instead + text[end:])
 
 
 def command_of(source):
@@ -70,42 +103,66 @@ def command_of(source):
     raise SystemExit(f"{source} is not in build/fuzz/compile_commands.json: run tests/fuzz/run.sh first")
 
 
-def survives(mutant, runs, built):
-    source, _, _, text = mutant
+def build(mutant, folder, built):
+    """Compiles the mutant and links it with the other objects of its target; returns the program."""
+    (folder / "mutant.cpp").write_text(mutant.text)
+    command = command_of(mutant.source)
+    command[command.index("-o") + 1] = str(folder / "mutant.o")
+    command[command.index("-c") + 1] = str(folder / "mutant.cpp")
+    command = [part for i, part in enumerate(command) if not part.startswith("-M") and command[i - 1] not in ("-MT", "-MF")]
+    subprocess.run([*command, "-w"], cwd=BUILD, check=True)
+    objects = [str(path) for folder_of in ("mmada_formats.dir", f"fuzz_{PARSERS[mutant.parser].target}.dir")
+               for path in (built / folder_of).glob("**/*.o") if not str(path).endswith(mutant.source.removeprefix("mmada/") + ".o")]
+    compiler = next(part for part in command if "clang" in part)
+    subprocess.run([compiler, "-fsanitize=fuzzer,address,undefined", str(folder / "mutant.o"), *objects, "-o", str(folder / "fuzz"),
+                    "-lpng", "-ljpeg", "-lwebp", "-lpcre2-8", "-lutf8proc", "-lz"], check=True)
+    return folder / "fuzz"
+
+
+def verdict(mutant, runs, built):
+    """Whether the mutant survived, and what happened."""
+    parser = PARSERS[mutant.parser]
+    runs = runs or parser.runs
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "mutant.cpp").write_text(text)
-        command = command_of(source)
-        command[command.index("-o") + 1] = str(folder / "mutant.o")
-        command[command.index("-c") + 1] = str(folder / "mutant.cpp")
-        command = [part for i, part in enumerate(command) if not part.startswith("-M") and command[i - 1] not in ("-MT", "-MF")]
-        subprocess.run([*command, "-w"], cwd=BUILD, check=True)
-        objects = [str(path) for path in built.glob("**/*.o") if not str(path).endswith(source.removeprefix("mmada/") + ".o")]
-        compiler = next(part for part in command if "clang" in part)
-        subprocess.run([compiler, "-fsanitize=fuzzer,address,undefined", str(folder / "mutant.o"), *objects, "-o",
-                        str(folder / "fuzz"), "-lpng", "-ljpeg", "-lwebp", "-lpcre2-8", "-lutf8proc"], check=True)
-        shutil.copytree(ROOT / "tests/fuzz/corpus/safetensors", folder / "corpus")
-        done = subprocess.run([str(folder / "fuzz"), f"-runs={runs}", "-seed=1", "-max_len=4096", "-malloc_limit_mb=64",
-                               "-timeout=20", f"-artifact_prefix={folder}/", str(folder / "corpus")], capture_output=True, text=True)
-        executed = re.findall(r"^#(\d+)", done.stderr, re.M)
-        reason = re.search(r"(broken promise: .*|ERROR: \S+: .*|runtime error: .*)", done.stderr)
-        return done.returncode == 0, executed[-1] if executed else "0", reason.group(1)[:90] if reason else ""
+        try:
+            program = build(mutant, folder, built)
+        except subprocess.CalledProcessError:
+            return True, "does not compile"
+        (folder / "grown").mkdir()
+        corpora = [str(ROOT / "tests/fuzz/corpus" / corpus) for corpus in parser.corpora]
+        done = subprocess.run([program, f"-runs={runs}", "-seed=1", "-max_len=4096", "-malloc_limit_mb=64", "-timeout=20",
+                               f"-artifact_prefix={folder}/", str(folder / "grown"), *corpora],
+                              capture_output=True, text=True, errors="replace")
+        executed = (re.findall(r"^#(\d+)", done.stderr, re.M) or ["0"])[-1]
+        reason = re.search(r"(broken promise: .*|ERROR: \S+: .*|runtime error: .*|Assertion .*)", done.stderr)
+    if done.returncode == 0:
+        why = next((why for part, why in REDUNDANT.get(mutant.parser, {}).items() if part in mutant.check), None)
+        return why is None, f"redundant: {why}" if why else f"SURVIVED {runs} runs"
+    return False, f"caught after {executed}: {reason.group(1)[:90] if reason else ''}"
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 100000
+    options = argparse.ArgumentParser(description="Deletes each validation check and expects the fuzzers to notice.")
+    options.add_argument("parsers", nargs="*", metavar="PARSER", help=" ".join(PARSERS))
+    options.add_argument("--runs", type=int, help="executions of each mutant")
+    options.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time")
+    options.add_argument("--check", action="append", default=[], help="only checks that contain this text")
+    options = options.parse_args()
+    unknown = sorted(set(options.parsers) - set(PARSERS))
+    if unknown:
+        raise SystemExit(f"mutation_gate.py: found parser {unknown[0]!r}, expected some of {' '.join(PARSERS)}")
+    mutants = [mutant for parser in options.parsers or PARSERS for mutant in mutants_of(parser)
+               if not options.check or any(part in mutant.check for part in options.check)]
     bad = 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool, tempfile.TemporaryDirectory() as name:
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool, tempfile.TemporaryDirectory() as name:
         built = pathlib.Path(name)  # a copy, so that a build at the same time does not matter
-        for folder in "mmada/CMakeFiles/mmada_formats.dir", "tests/fuzz/CMakeFiles/fuzz_safetensors.dir":
-            shutil.copytree(BUILD / folder, built / pathlib.Path(folder).name)
-        every = [mutant for mutant in mutants() if not sys.argv[2:] or any(part in mutant[2] for part in sys.argv[2:])]
-        for mutant, (alive, executed, reason) in zip(every, pool.map(lambda m: survives(m, runs, built), every)):
-            excuse = next((why for part, why in REDUNDANT.items() if part in mutant[2]), None)
-            verdict = f"caught after {executed}: {reason}" if not alive else f"redundant: {excuse}" if excuse else "SURVIVED"
-            bad += alive and excuse is None
-            print(f"{mutant[1]}\n    {verdict}", flush=True)
-    print(f"{len(every)} checks deleted, {bad} survived unexplained")
+        for folder in (BUILD / "mmada/CMakeFiles/mmada_formats.dir", *(BUILD / "tests/fuzz/CMakeFiles").glob("fuzz_*.dir")):
+            shutil.copytree(folder, built / folder.name)
+        for mutant, (survived, text) in zip(mutants, pool.map(lambda m: verdict(m, options.runs, built), mutants)):
+            bad += survived
+            print(f"{mutant.place}\n    {text}", flush=True)
+    print(f"{len(mutants)} checks deleted, {bad} survived unexplained")
     return bad > 0
 
 
