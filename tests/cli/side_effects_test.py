@@ -29,6 +29,8 @@ def calls(arguments, tmp_path, status=0):
     ["text", "--model", POCKET / "mmada", "--sampler", "pocket_text", "--prompt", "what is 1+2?"],
     ["mmu", "--model", POCKET / "mmada", "--image-tokenizer", POCKET / "image_tokenizer", "--sampler", "pocket_text",
      "--prompt", "what color is the star?", "--image", POCKET / "scene.png"],
+    ["info", "--model", POCKET / "mmada", "--image-tokenizer", POCKET / "image_tokenizer"],
+    ["tokenize", "image", "--image-tokenizer", POCKET / "image_tokenizer", "--image", POCKET / "scene.png"],
 ])
 def test_reading_a_model_starts_no_program_and_opens_no_connection(arguments, tmp_path):
     log = calls(arguments, tmp_path)
