@@ -5,7 +5,7 @@
 #
 #   tests/run.sh          what CI runs
 #   tests/run.sh --full   also the long matrices: fuzzers a million times each, sanitizers over every test, the parsers with each
-#                         of their checks deleted (without it: those of the shard index alone)
+#                         of their checks deleted (without it: those of the shard index alone; never tokenizer.json's)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 full=0

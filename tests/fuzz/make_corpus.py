@@ -116,6 +116,12 @@ def image_seeds():
     save("webp", "lossy", rgb, quality=60)
     save("webp", "lossy_alpha", rgba, quality=60)
     save("webp", "lossless", rgba, lossless=True)
+    out = io.BytesIO()
+    Image.new("RGB", (1, 1), (9, 8, 7)).save(out, "WEBP", lossless=True)
+    flat = bytearray(out.getvalue())  # one colour takes no bits: valid data for a picture of any size
+    width, height = 1024, 8  # one bit from the target's limits of sides and area
+    flat[21:25] = struct.pack("<I", (width - 1) | (height - 1) << 14 | struct.unpack("<I", flat[21:25])[0] & 0xF0000000)
+    put("webp", "flat", bytes(flat))
 
 
 if __name__ == "__main__":
