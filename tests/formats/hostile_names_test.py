@@ -51,5 +51,6 @@ def test_hostile_names_open_nothing_outside_the_folder(tmp_path):
         # before the first of them, the loader opens libraries
         started = started or ("execve(" not in line and any(path in expected for path in paths))
         if started:
-            assert all(path in expected for path in paths), line
+            # "" belongs to a call on an open descriptor, .gcda to a build that measures coverage
+            assert all(path in expected or path == "" or path.endswith(".gcda") for path in paths), line
     assert started
