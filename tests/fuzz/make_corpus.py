@@ -45,7 +45,8 @@ def json_seeds():
     put("json", "comments", '{"n": 1, // one\n /* two */ "x": -0.5e-1}')
     put("json", "references", '{"a":"${b.c}","b":{"c":[1,"x${n}y"]},"n":3,"d":"${a.0}${a.0}"}')
     put("json", "override", '"a.0.b=7"')
-    put("json", "nested", "[" * 11 + "]" * 11 + " ")
+    put("json", "nested", "[" * 12 + "]" * 12 + " ")  # the target's limits of depth and, below, of values
+    put("json", "many", json.dumps([0] * 499))
     put("json", "texts", '["\\u00e9\\ud83d\\ude00\\n", "\u00e9", 18446744073709551615, -9223372036854775808, 1e308]')
 
 

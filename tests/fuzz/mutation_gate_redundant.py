@@ -26,6 +26,7 @@ REDUNDANT = {
         "!metadata_seen_": "pairs given in two objects are merged, and names the strict parser then refuses",
     },
     "json": {
+        "limits.max_bytes": "inputs of this target are no longer than its limit",
         "std::isfinite(value)": "the library refuses such numbers before",
         "does not fit in 64 bits": "becomes a number that no integer field takes",
         "object.is_object()": "a value without fields has none of those that are asked for",
