@@ -30,7 +30,6 @@ REDUNDANT = {
         "std::isfinite(value)": "the library refuses such numbers before",
         "does not fit in 64 bits": "becomes a number that no integer field takes",
         "object.is_object()": "a value without fields has none of those that are asked for",
-        "depth <= kMaxReferenceDepth": "the count of values, below, ends a circle too",
         "++values_ <= kMaxResolvedValues": "a doubling needs twenty references in a row: tests/core/config_test.cpp has them",
         "result.size() <= kMaxResolvedText": "a doubling needs twenty references in a row: tests/core/config_test.cpp has them",
         "!value.is_structured()": "a list would be written into the text",
