@@ -22,7 +22,7 @@ int main(int argc, char** argv) try {
   MMADA_CHECK(argc == 4, "found ", argc - 1, " arguments, expected TOKENIZER.json TEXTS.json ROUNDS");
   std::vector<std::string> texts;
   size_t bytes = 0;
-  for (const mmada::Json& text : mmada::read_json_file(argv[2])) {
+  for (const mmada::Json& text : mmada::read_json_file(argv[2], mmada::kLargeJson)) {
     texts.push_back(text.get<std::string>());
     bytes += texts.back().size();
   }

@@ -31,12 +31,13 @@ void run_chat(const Options& flags) {
     if (line.empty()) continue;
     history.push_back({"user", line});
     TextAnswer answer;
+    WorkMeter meter;
     {
       StepBar bar("chat");
-      answer = generate.observed({&bar}).chat(history, options);
+      answer = generate.observed({&bar, &meter}).chat(history, options);
     }
     history.push_back({"assistant", answer.text});
-    print_answer(generate, answer, flags.text.sampling.json, options.seed);
+    print_answer(generate, answer, flags.text.sampling, options.seed, meter.total());
     std::fflush(stdout);
     ++options.stream;  // the next turn draws other noise
   }

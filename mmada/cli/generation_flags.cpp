@@ -43,6 +43,24 @@ void add_sampling_flags(CLI::App& verb, SamplingFlags* flags, const std::string&
                   "Sampling settings: a JSON file, or a name out of configs/sampler");
   verb.add_flag("--greedy", flags->greedy, greedy);
   verb.add_flag("--json", flags->json, "Print one JSON object");
+  verb.add_flag("--stats", flags->stats,
+                "Also what it took: forward passes, tokens, logits, FLOPs, bytes of weights");
+}
+
+Json work_json(const Work& work) {
+  return {{"forwards", work.forwards},       {"tokens", work.tokens},
+          {"read_rows", work.read_rows},     {"logits", work.logits},
+          {"layer_flops", work.layer_flops}, {"attention_flops", work.attention_flops},
+          {"head_flops", work.head_flops},   {"weight_bytes", work.weight_bytes}};
+}
+
+/// Under --json a field of the object, else a line on standard error.
+void add_stats(const SamplingFlags& flags, const Work& work, Json* json) {
+  if (!flags.stats) return;
+  if (flags.json)
+    (*json)["stats"] = work_json(work);
+  else
+    std::fprintf(stderr, "stats: %s\n", work_json(work).dump().c_str());
 }
 
 std::string parameters_text(const std::string& prompt, const ImageOptions& options, const Picture& picture) {
@@ -236,34 +254,37 @@ CodeGrid read_codes(const std::string& path, const Generator& generate, const Im
   return grid;
 }
 
-void print_answer(const Generator& generate, const TextAnswer& answer, bool json, uint64_t seed) {
-  if (!json && generate.model().tokenizer) {
+void print_answer(const Generator& generate, const TextAnswer& answer, const SamplingFlags& flags,
+                  uint64_t seed, const Work& work) {
+  Json json = {{"ids", answer.ids},
+               {"new_ids", answer.new_ids},
+               {"text", answer.text},
+               {"nfe", answer.nfe},
+               {"seed", seed}};
+  add_stats(flags, work, &json);
+  if (flags.json) return print_json(json);
+  if (generate.model().tokenizer) {
     std::printf("%s\n", answer.text.c_str());
     return;
   }
-  if (!json) {  // a checkpoint without a tokenizer answers in ids
-    for (size_t i = 0; i < answer.new_ids.size(); ++i)
-      std::printf("%s%lld", i ? "," : "", static_cast<long long>(answer.new_ids[i]));
-    std::printf("\n");
-    return;
-  }
-  print_json({{"ids", answer.ids},
-              {"new_ids", answer.new_ids},
-              {"text", answer.text},
-              {"nfe", answer.nfe},
-              {"seed", seed}});
+  // a checkpoint without a tokenizer answers in ids
+  for (size_t i = 0; i < answer.new_ids.size(); ++i)
+    std::printf("%s%lld", i ? "," : "", static_cast<long long>(answer.new_ids[i]));
+  std::printf("\n");
 }
 
 void finish_picture(const Picture& picture, const ImageFlags& flags, const ImageOptions& options,
-                    const std::string& prompt) {
+                    const std::string& prompt, const Work& work) {
   if (!flags.output.empty())
     write_image(flags.output, picture, {{"parameters", parameters_text(prompt, options, picture)}});
+  Json json = {{"codes", picture.grid.codes},
+               {"grid", {picture.grid.rows, picture.grid.columns}},
+               {"ids", picture.ids},
+               {"nfe", picture.nfe},
+               {"seed", options.seed}};
+  add_stats(flags.sampling, work, &json);
   if (flags.sampling.json)
-    print_json({{"codes", picture.grid.codes},
-                {"grid", {picture.grid.rows, picture.grid.columns}},
-                {"ids", picture.ids},
-                {"nfe", picture.nfe},
-                {"seed", options.seed}});
+    print_json(json);
   else if (!flags.output.empty())
     std::printf("%s\n", flags.output.c_str());
 }

@@ -44,6 +44,7 @@ struct SamplingFlags {
   std::string sampler;
   bool greedy = false;
   bool json = false;
+  bool stats = false;
 };
 
 /// Flags given on the command line win over --sampler, which wins over the published method's defaults.
@@ -84,10 +85,11 @@ std::pair<int64_t, int64_t> parse_grid(const std::string& text);
 CodeGrid read_codes(const std::string& path, const Generator& generate, const ImageOptions& options);
 
 /// Prints the answer: its text (its ids where there is no tokenizer), or under json one object with ids,
-/// new_ids, text, nfe and seed.
-void print_answer(const Generator& generate, const TextAnswer& answer, bool json, uint64_t seed);
+/// new_ids, text, nfe and seed; under --stats what it took, too.
+void print_answer(const Generator& generate, const TextAnswer& answer, const SamplingFlags& flags,
+                  uint64_t seed, const Work& work);
 /// Writes --output and prints: under json one object with codes, grid, ids, nfe and seed.
 void finish_picture(const Picture& picture, const ImageFlags& flags, const ImageOptions& options,
-                    const std::string& prompt);
+                    const std::string& prompt, const Work& work);
 
 }  // namespace mmada::cli

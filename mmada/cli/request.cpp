@@ -33,11 +33,12 @@ void answer(const ModelFlags& model, const TextFlags& flags, const std::string& 
   const TextOptions options = text_options(flags);
   const Generator generate = load_generator(model);
   TextAnswer reply_of_model;
+  WorkMeter meter;
   {
     StepBar bar(label);
-    reply_of_model = reply(generate.observed({&bar}), options);
+    reply_of_model = reply(generate.observed({&bar, &meter}), options);
   }
-  print_answer(generate, reply_of_model, flags.sampling.json, options.seed);
+  print_answer(generate, reply_of_model, flags.sampling, options.seed, meter.total());
 }
 
 Drawing drawing_of(const ImageRequest& request, const std::string& label, const std::string& prompt) {
@@ -51,14 +52,15 @@ Drawing drawing_of(const ImageRequest& request, const std::string& label, const 
 void draw(const Generator& generate, const ImageFlags& flags, const Drawing& drawing) {
   CodeRecorder recorder(generate.model().layout, drawing.canvases);
   Picture picture;
+  WorkMeter meter;
   {
     StepBar bar(drawing.label);
-    std::vector<Observer*> observers{&bar};
+    std::vector<Observer*> observers{&bar, &meter};
     if (drawing.options.stepwise) observers.push_back(&recorder);
     picture = drawing.run(generate.observed(observers));
   }
   write_steps(generate, recorder, flags);
-  finish_picture(picture, flags, drawing.options, drawing.prompt);
+  finish_picture(picture, flags, drawing.options, drawing.prompt, meter.total());
 }
 
 }  // namespace mmada::cli

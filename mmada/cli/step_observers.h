@@ -22,6 +22,17 @@ class StepBar : public Observer {
   std::optional<Progress> bar_;  ///< begun at the first step, which knows how many are planned
 };
 
+/// Sums the work of every forward pass.
+class WorkMeter : public Observer {
+ public:
+  void on_step(const StepEvent&) override {}
+  void on_forward(const Work& work) override { total_ += work; }
+  const Work& total() const { return total_; }
+
+ private:
+  Work total_;
+};
+
 /// Remembers what an image row would look like after each step: committed codes and the step's proposals.
 class CodeRecorder : public Observer {
  public:

@@ -140,6 +140,9 @@ void Denoiser::run(const ForwardPlan& plan, const std::vector<ForwardRequest>& r
   const at::Device device = model_.options().device();
   batch.ids_BT = batch.ids_BT.to(device);
   const at::Tensor hidden_ND = model_.hidden(batch, plan.read_N.to(device));
+  const int64_t* read = plan.read_N.const_data_ptr<int64_t>();
+  const auto element = static_cast<int64_t>(model_.options().dtype().itemsize());
+  Work work = layers_work(model_.config(), plan.rows, {read, read + plan.read_N.numel()}, element);
   for (const HeadSlice& slice : plan.heads) {
     std::vector<HeadRows> groups;
     for (const size_t member : slice.requests)
@@ -148,7 +151,9 @@ void Denoiser::run(const ForwardPlan& plan, const std::vector<ForwardRequest>& r
         hidden_ND.narrow(0, slice.read.begin, slice.read.size()), model_.head(slice.window), groups);
     for (size_t i = 0; i < groups.size(); ++i)
       advance(&rows_[rows[slice.requests[i]]], requests[slice.requests[i]].positions, selected[i]);
+    work += head_work(model_.config(), slice.read.size(), slice.window.size(), element);
   }
+  for (Observer* observer : observers_) observer->on_forward(work);
 }
 
 /// How the row chooses its tokens in this step; refers to the request.

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "mmada/core/types.h"
+#include "mmada/model/work.h"
 
 namespace mmada {
 
@@ -26,6 +27,8 @@ class Observer {
  public:
   virtual ~Observer() = default;
   virtual void on_step(const StepEvent& event) = 0;
+  /// A forward pass of some rows, head included.
+  virtual void on_forward(const Work&) {}
 };
 
 }  // namespace mmada

@@ -267,7 +267,7 @@ Json load_checkpoint(const std::string& path,
     at::Tensor destination = tensor;
     destination.copy_(staged);
   }
-  return read_json_file((fs::path(path) / "state.json").string());
+  return read_json_file((fs::path(path) / "state.json").string(), kLargeJson);
 }
 
 }  // namespace mmada

@@ -156,7 +156,7 @@ int64_t Trainer::resume() {
     MMADA_CHECK(!problem, path, ": ", problem.value_or(""));
   }
   restore(path);
-  const int64_t step = read_json_file(path + "/state.json").at("step").get<int64_t>();
+  const int64_t step = read_json_file(path + "/state.json", kLargeJson).at("step").get<int64_t>();
   notice(cat("resuming from ", path, " at step ", step));
   return step;
 }
