@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* kOutlineNames[] = {"circle", "square", "triangle", "star"};
 constexpr const char* kQuestionNames[] = {"describe", "what_at", "color", "where", "count", "compare"};
+constexpr double kStarReach = 1.08;  // the outermost point of any outline, in radii
 
 std::array<uint8_t, 3> parse_rgb(Fields& fields, const std::string& key,
                                  const std::array<uint8_t, 3>& fallback) {
@@ -161,7 +162,6 @@ ShapesOptions parse_shapes_options(Fields& fields) {
   if (fields.has("sizes")) options.sizes = parse_sizes(fields);
   options.background = parse_rgb(fields, "background", options.background);
   options.supersampling = fields.integer("supersampling", 1, 8, options.supersampling);
-  options.wobble = fields.number("wobble", 0.0, 0.25, options.wobble);
   options.count_weights = parse_weights(fields, "count_weights", options.count_weights, options.cells());
   options.stages = parse_stages(fields, options.cells());
   parse_question_weights(fields, options.question_weights);
@@ -192,7 +192,6 @@ Json shapes_options_json(const ShapesOptions& options) {
   for (const auto& size : options.sizes) json["sizes"][size.name] = size.radius;
   json["background"] = options.background;
   json["supersampling"] = options.supersampling;
-  json["wobble"] = options.wobble;
   json["count_weights"] = options.count_weights;
   for (const auto& stage : options.stages)
     json["stages"].push_back({{"until", stage.until}, {"count_weights", stage.weights}});

@@ -15,8 +15,6 @@ enum class Outline { kCircle, kSquare, kTriangle, kStar };
 Outline outline_from_name(const std::string& name, const std::string& source);
 const char* outline_name(Outline outline);
 
-inline constexpr double kStarReach = 1.08;  ///< the outermost point of any outline, in radii
-
 struct NamedColor {
   std::string name;
   std::array<uint8_t, 3> rgb{};
@@ -57,10 +55,6 @@ struct ShapesOptions {
   std::vector<NamedSize> sizes = {{"small", 8.0}, {"large", 14.0}};  ///< from small to large
   std::array<uint8_t, 3> background = {255, 255, 255};
   int64_t supersampling = 2;  ///< points per pixel and axis that decide a pixel's coverage
-  /// Every other picture of a question source: radii vary by up to this share, and centres by up to this
-  /// share of a cell as far as the cell has room. 0: none do. A model that reads shapes wherever they stand
-  /// knows them by their form, in colours too that it never saw them in.
-  double wobble = 0.0;
 
   std::vector<double> count_weights = {0.35, 0.4, 0.25};  ///< of 1, 2, 3, ... shapes
   std::vector<CountStage> stages;  ///< a curriculum before count_weights applies, by sample index

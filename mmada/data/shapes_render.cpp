@@ -26,7 +26,7 @@ std::vector<Point> star_points(double radius) {
   std::vector<Point> points;
   for (int k = 0; k < 10; ++k) {
     const double angle = std::numbers::pi * (-0.5 + k / 5.0);
-    const double reach = radius * (k % 2 == 0 ? kStarReach : 0.45);
+    const double reach = radius * (k % 2 == 0 ? 1.08 : 0.45);
     points.push_back({std::cos(angle) * reach, std::sin(angle) * reach});
   }
   return points;
@@ -134,24 +134,6 @@ Image render_scene(const ShapesOptions& options, const Scene& scene) {
     const auto coverage =
         outline_coverage(options, options.shapes[object.shape], x, y, options.sizes[object.size].radius);
     paint(options, coverage, options.colors[object.color], image);
-  }
-  return image;
-}
-
-Image render_wobbling(const ShapesOptions& options, const Scene& scene, Rng& rng) {
-  const auto about = [&](double reach) { return reach * (2 * rng.uniform() - 1); };
-  const double cell =
-      static_cast<double>(options.canvas) / static_cast<double>(std::max(options.rows, options.columns));
-  Image image = blank(options);
-  for (const auto& object : scene) {
-    const double wanted = options.sizes[object.size].radius * (1 + about(options.wobble));
-    const double radius = std::min(wanted, cell / 2 / kStarReach);
-    const double room = std::min(cell / 2 - radius * kStarReach, options.wobble * cell);
-    auto [x, y] = cell_center(options, object.cell);
-    x += about(room);
-    y += about(room);
-    paint(options, outline_coverage(options, options.shapes[object.shape], x, y, radius),
-          options.colors[object.color], image);
   }
   return image;
 }

@@ -21,8 +21,6 @@ std::pair<double, double> cell_center(const ShapesOptions& options, int64_t cell
 
 /// The antialiased picture of a scene: a pure function in integers, the same on every machine.
 Image render_scene(const ShapesOptions& options, const Scene& scene);
-/// The same with radii and centres that vary by options.wobble; every shape stays inside its cell.
-Image render_wobbling(const ShapesOptions& options, const Scene& scene, Rng& rng);
 
 /// A picture for training an image tokenizer, denser than a scene and with no held-out pair on it: two or
 /// more cells are filled; in half of the pictures centres and radii wander and some shapes are random

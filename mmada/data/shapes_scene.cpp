@@ -2,7 +2,6 @@
 #include "mmada/data/shapes_scene.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 
 namespace mmada {
@@ -26,28 +25,14 @@ std::vector<const SceneObject*> unique_by(const Scene& scene, Key key) {
 
 int64_t name_key(const SceneObject& object) { return object.shape * 4096 + object.color; }
 
-/// Whether a cell is what the question is about: "yes" or "no"; "than" for the second of two compared.
-using Mark = std::function<const char*(const SceneObject&)>;
-
-/// What a look at every cell tells: "large red square no, an empty cell no, an empty cell no, small blue star
-/// yes". Every question but "describe" is answered from it. Four words a cell, whatever it holds: each word
-/// has its place, so that masked words can be read off the picture all at once; and a mark needs but its own
-/// cell and the question, the answer but the marks. Without marks a small model never learned to find in a
-/// scan what the question names.
-std::string scan(const ShapesOptions& options, const Scene& scene, const Mark& mark) {
+/// What a look at every cell tells: "top left large red square, bottom right small blue star". Every question
+/// but "describe" is answered from it, so that each teaches the same reading and leaves the rest to the text.
+std::string scan(const ShapesOptions& options, const Scene& scene) {
   std::string text;
-  for (int64_t cell = 0; cell < options.cells(); ++cell) {
-    const auto object =
-        std::find_if(scene.begin(), scene.end(), [&](const auto& o) { return o.cell == cell; });
-    text += text.empty() ? "" : ", ";
-    text += object == scene.end() ? "an empty cell no"
-                                  : cat(object_phrase(options, *object, false), " ", mark(*object));
-  }
+  for (const auto& object : scene)
+    text += cat(text.empty() ? "" : ", ", options.cell_name(object.cell), " ",
+                object_phrase(options, object, false));
   return text;
-}
-
-Mark only(const SceneObject& wanted) {
-  return [cell = wanted.cell](const SceneObject& object) { return object.cell == cell ? "yes" : "no"; };
 }
 
 Question ask_describe(const ShapesOptions& options, const Scene& scene) {
@@ -57,7 +42,7 @@ Question ask_describe(const ShapesOptions& options, const Scene& scene) {
 Question ask_what_at(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   const SceneObject& object = scene[rng.below(scene.size())];
   return {QuestionKind::kWhatAt, cat("what is at ", options.cell_name(object.cell), "?"),
-          scan(options, scene, only(object)), object_name(options, object)};
+          scan(options, scene), object_name(options, object)};
 }
 
 std::optional<Question> ask_color(const ShapesOptions& options, const Scene& scene, Rng& rng) {
@@ -66,7 +51,7 @@ std::optional<Question> ask_color(const ShapesOptions& options, const Scene& sce
   const SceneObject& object = *candidates[rng.below(candidates.size())];
   return Question{QuestionKind::kColor,
                   cat("what color is the ", outline_name(options.shapes[object.shape]), "?"),
-                  scan(options, scene, only(object)), options.colors[object.color].name};
+                  scan(options, scene), options.colors[object.color].name};
 }
 
 std::optional<Question> ask_where(const ShapesOptions& options, const Scene& scene, Rng& rng) {
@@ -74,21 +59,19 @@ std::optional<Question> ask_where(const ShapesOptions& options, const Scene& sce
   if (candidates.empty()) return {};
   const SceneObject& object = *candidates[rng.below(candidates.size())];
   return Question{QuestionKind::kWhere, cat("where is the ", object_name(options, object), "?"),
-                  scan(options, scene, only(object)), options.cell_name(object.cell)};
+                  scan(options, scene), options.cell_name(object.cell)};
 }
 
 Question ask_count(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   if (rng.uniform() < 0.5)
-    return {QuestionKind::kCount, "how many shapes?", scan(options, scene, [](const auto&) { return "yes"; }),
-            std::to_string(scene.size())};
+    return {QuestionKind::kCount, "how many shapes?", scan(options, scene), std::to_string(scene.size())};
   // Mostly a colour that is there; sometimes any, so that "0" is an answer too.
   const bool present = rng.uniform() >= 0.35;
   const int color = present ? scene[rng.below(scene.size())].color : draw_index(options.colors, rng);
   const auto count =
       std::count_if(scene.begin(), scene.end(), [&](const auto& object) { return object.color == color; });
   return {QuestionKind::kCount, cat("how many ", options.colors[color].name, " shapes?"),
-          scan(options, scene, [&](const auto& object) { return object.color == color ? "yes" : "no"; }),
-          std::to_string(count)};
+          scan(options, scene), std::to_string(count)};
 }
 
 std::optional<Question> ask_compare(const ShapesOptions& options, const Scene& scene, Rng& rng) {
@@ -106,11 +89,7 @@ std::optional<Question> ask_compare(const ShapesOptions& options, const Scene& s
   return Question{
       QuestionKind::kCompare,
       cat("is the ", object_name(options, *a), " larger than the ", object_name(options, *b), "?"),
-      scan(options, scene,
-           [&](const auto& object) {
-             return object.cell == a->cell ? "yes" : object.cell == b->cell ? "than" : "no";
-           }),
-      a->size > b->size ? "yes" : "no"};
+      scan(options, scene), a->size > b->size ? "yes" : "no"};
 }
 
 template <class Items, class Name>

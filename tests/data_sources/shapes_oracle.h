@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cmath>
-#include <map>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -29,16 +28,10 @@ inline std::string caption(const Json& scene) {
   return text;
 }
 
-/// marks: cell name -> "yes" or "than"; the rest is "no".
-inline std::string scan(const Json& scene, const std::map<std::string, std::string>& marks) {
+inline std::string scan(const Json& scene) {
   std::string text;
-  for (const char* cell : {"top left", "top right", "bottom left", "bottom right"}) {
-    std::string words = "an empty cell";
-    for (const auto& o : scene)
-      if (get(o, "cell") == cell) words = get(o, "size") + " " + name(o);
-    const auto mark = marks.find(cell);
-    text += (text.empty() ? "" : ", ") + words + " " + (mark == marks.end() ? "no" : mark->second);
-  }
+  for (const auto& o : scene)
+    text += (text.empty() ? "" : ", ") + get(o, "cell") + " " + get(o, "size") + " " + name(o);
   return text;
 }
 
@@ -65,32 +58,31 @@ inline Answer answer(const Json& scene, const std::string& question) {
   if (question.starts_with("what is at ")) {
     const std::string cell = between(question, "what is at ", "?");
     const Json& object = only(scene, [&](const Json& o) { return get(o, "cell") == cell; });
-    return {name(object), scan(scene, {{cell, "yes"}})};
+    return {name(object), scan(scene)};
   }
   if (question.starts_with("what color is the ")) {
     const std::string shape = between(question, "what color is the ", "?");
     const Json& object = only(scene, [&](const Json& o) { return get(o, "shape") == shape; });
-    return {get(object, "color"), scan(scene, {{get(object, "cell"), "yes"}})};
+    return {get(object, "color"), scan(scene)};
   }
   if (question.starts_with("where is the ")) {
     const std::string wanted = between(question, "where is the ", "?");
     const Json& object = only(scene, [&](const Json& o) { return name(o) == wanted; });
-    return {get(object, "cell"), scan(scene, {{get(object, "cell"), "yes"}})};
+    return {get(object, "cell"), scan(scene)};
   }
   if (question.starts_with("how many ")) {
     const std::string color =
         question == "how many shapes?" ? "" : between(question, "how many ", " shapes?");
-    std::map<std::string, std::string> marks;
-    for (const auto& object : scene)
-      if (color.empty() || get(object, "color") == color) marks[get(object, "cell")] = "yes";
-    return {std::to_string(marks.size()), scan(scene, marks)};
+    int count = 0;
+    for (const auto& object : scene) count += color.empty() || get(object, "color") == color;
+    return {std::to_string(count), scan(scene)};
   }
   const std::string first = between(question, "is the ", " larger than the ");
   const std::string second = between(question, " larger than the ", "?");
   const Json& a = only(scene, [&](const Json& o) { return name(o) == first; });
   const Json& b = only(scene, [&](const Json& o) { return name(o) == second; });
   const bool larger = get(a, "size") == "large" && get(b, "size") == "small";
-  return {larger ? "yes" : "no", scan(scene, {{get(a, "cell"), "yes"}, {get(b, "cell"), "than"}})};
+  return {larger ? "yes" : "no", scan(scene)};
 }
 
 /// Whether the point (dx, dy) from the centre belongs to the outline; the star by winding angles of its ten

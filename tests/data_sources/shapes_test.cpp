@@ -126,30 +126,6 @@ TEST_CASE("rendering agrees with a plain floating-point rendition") {
   }
 }
 
-TEST_CASE("wobbling shapes vary and stay inside their cells") {
-  ShapesOptions options;
-  options.wobble = 0.2;
-  const Image empty = render_scene(options, {});
-  std::set<std::string> pictures;
-  for (uint64_t i = 0; i < 300; ++i) {
-    Rng rng(3, "wobble", i);
-    const Scene scene = draw_scene(options, ShapesSplit::kTrain, 1, rng);
-    const Image image = render_wobbling(options, scene, rng);
-    pictures.emplace(image.pixels.begin(), image.pixels.end());
-    const int64_t left = scene[0].cell % 2 * 32, top = scene[0].cell / 2 * 32;
-    bool painted = false;
-    for (int64_t y = 0; y < 64; ++y)
-      for (int64_t x = 0; x < 64; ++x) {
-        const bool changed =
-            !std::equal(image.row(y) + x * 3, image.row(y) + x * 3 + 3, empty.row(y) + x * 3);
-        painted |= changed;
-        if (changed) REQUIRE((x >= left && x < left + 32 && y >= top && y < top + 32));
-      }
-    REQUIRE(painted);
-  }
-  CHECK(pictures.size() > 256);  // as many as there are exact ones
-}
-
 TEST_CASE("options survive a round trip through JSON") {
   ShapesOptions options;
   options.rows = 1;
