@@ -91,6 +91,13 @@ TEST_CASE("every commit rule gives the oracle's tokens, steps and flags, ties in
     }
 }
 
+TEST_CASE("of equal candidates the lower slots are committed", "[tiny]") {
+  Problem problem(1, 9, 2, RemaskRule::kCount);
+  std::fill(problem.confidence.begin(), problem.confidence.end(), 0.5f);
+  problem.counts[0] = 3;
+  CHECK(problem.emulated(problem.state) == problem.reference(problem.state));
+}
+
 TEST_CASE("a step gives the same tokens under every schedule", "[tiny]") {
   for (const RemaskRule rule : {RemaskRule::kCount, RemaskRule::kMaskGit}) {
     const Problem problem(1, 40, 3, rule);

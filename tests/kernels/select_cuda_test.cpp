@@ -211,6 +211,15 @@ TEST_CASE("guidance mixes the two rows in fp32 before everything else") {
   CHECK(problem.reference().confidence != exact.confidence);
 }
 
+TEST_CASE("a banned id is banned wherever the columns begin", "[tiny]") {
+  for (const int32_t first_id : {0, 5, 44}) {
+    Problem<float> problem(1, 90, first_id);
+    const auto best = static_cast<uint32_t>(problem.emulated({Schedule::kFair, true}).ids[0]);
+    problem.ban({best});
+    problem.check(SelectConfidence::kProbability);
+  }
+}
+
 TEST_CASE("choices are the same bits under every schedule", "[tiny]") {
   Problem<__nv_bfloat16> problem(2, 9000);
   if (mmada::simt::thread_sanitizer()) problem.params.columns = 1100;
