@@ -215,6 +215,7 @@ TEST_CASE("a banned id is banned wherever the columns begin", "[tiny]") {
   for (const int32_t first_id : {0, 5, 44}) {
     Problem<float> problem(1, 90, first_id);
     const auto best = static_cast<uint32_t>(problem.emulated({Schedule::kFair, true}).ids[0]);
+    REQUIRE(best - static_cast<uint32_t>(first_id) < 90u);
     problem.ban({best});
     problem.check(SelectConfidence::kProbability);
   }
