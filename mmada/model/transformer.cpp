@@ -37,26 +37,27 @@ at::Tensor feed_forward(const Transformer::Block& block, const at::Tensor& x, co
 }
 
 at::Tensor full_block(const Transformer::Block& block, const at::Tensor& x_BTD,
-                      const TransformerConfig& config, const RopeTable& table, const Visibility& visibility) {
+                      const TransformerConfig& config, const RopeTable& table, const AttentionSpans& spans) {
   const at::Tensor h = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
   const auto [q, k] = rope(split_heads(project(h, block.q_proj), config.n_heads),
                            split_heads(project(h, block.k_proj), config.n_kv_heads), table);
   const at::Tensor v = split_heads(project(h, block.v_proj), config.n_kv_heads);
-  return feed_forward(block, x_BTD, project(attention(q, k, v, visibility), block.attn_out),
+  return feed_forward(block, x_BTD, project(attention_op(q, k, v, spans).out.flatten(2), block.attn_out),
                       config.rms_norm_eps);
 }
 
 // The same for chosen positions only: keys and values of every token, queries and the rest of [N, D].
 at::Tensor partial_block(const Transformer::Block& block, const at::Tensor& x_BTD,
-                         const TransformerConfig& config, const RopeTable& table,
-                         const Visibility& visibility, const QueryPlan& plan) {
+                         const TransformerConfig& config, const RopeTable& table, AttentionSpans spans,
+                         const QueryPlan& plan) {
   const at::Tensor h_BTD = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
   const at::Tensor k = rope(split_heads(project(h_BTD, block.k_proj), config.n_kv_heads), table);
   const at::Tensor v = split_heads(project(h_BTD, block.v_proj), config.n_kv_heads);
   const at::Tensor h_ND = h_BTD.flatten(0, 1).index_select(0, plan.flat_N);
   const at::Tensor q_NHD =
       rope(split_heads(project(h_ND, block.q_proj), config.n_heads), table, plan.token_N.to(at::kInt));
-  const at::Tensor mixed_BPD = attention(plan.to_rows(q_NHD), k, v, visibility, plan.token_BP);
+  if (spans.bias) spans.query_positions = plan.token_BP.to(at::kInt);
+  const at::Tensor mixed_BPD = attention_op(plan.to_rows(q_NHD), k, v, spans).out.flatten(2);
   const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
   return feed_forward(block, x_ND, project(plan.from_rows(mixed_BPD), block.attn_out), config.rms_norm_eps);
 }
@@ -86,14 +87,15 @@ at::Tensor Transformer::run(const RowBatch& rows, const std::optional<at::Tensor
   check_rows(rows, config_);
   const at::Tensor ids = rows.ids_BT.to(wte_.device());
   const RopeTable table = rope_table(ids.size(1), config_.head_dim(), config_.rope_theta, wte_.device());
-  const Visibility visibility{rows.mode, rows.valid};
+  const AttentionSpans spans =
+      attention_spans({rows.mode, rows.valid}, ids.size(0), ids.size(1), wte_.device());
   at::Tensor x = at::embedding(wte_, ids);
-  for (size_t i = 0; i + 1 < blocks_.size(); ++i) x = full_block(blocks_[i], x, config_, table, visibility);
+  for (size_t i = 0; i + 1 < blocks_.size(); ++i) x = full_block(blocks_[i], x, config_, table, spans);
   if (positions_N)
-    x = partial_block(blocks_.back(), x, config_, table, visibility,
+    x = partial_block(blocks_.back(), x, config_, table, spans,
                       QueryPlan(*positions_N, ids.size(0), ids.size(1), wte_.device()));
   else
-    x = full_block(blocks_.back(), x, config_, table, visibility);
+    x = full_block(blocks_.back(), x, config_, table, spans);
   return rms_norm(x, ln_f_, config_.rms_norm_eps);
 }
 

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 
 #include "mmada/core/check.h"
-#include "mmada/ops/attention_op.h"
 
 namespace mmada {
 namespace {
@@ -17,13 +16,12 @@ bool all_valid(const std::vector<Span>& valid, int64_t tokens) {
   return true;
 }
 
-void check_spans(const at::Tensor& q, const at::Tensor& k, const std::vector<Span>& valid) {
-  MMADA_CHECK(valid.empty() || static_cast<int64_t>(valid.size()) == q.size(0), "attention: found ",
-              valid.size(), " valid spans, expected one for each of ", q.size(0), " rows");
+void check_spans(const std::vector<Span>& valid, int64_t rows, int64_t keys) {
+  MMADA_CHECK(valid.empty() || static_cast<int64_t>(valid.size()) == rows, "attention: found ", valid.size(),
+              " valid spans, expected one for each of ", rows, " rows");
   for (const Span& span : valid)
-    MMADA_CHECK(0 <= span.begin && span.begin < span.end && span.end <= k.size(1),
-                "attention: found valid span [", span.begin, ", ", span.end,
-                "), expected a non-empty part of [0, ", k.size(1), ")");
+    MMADA_CHECK(0 <= span.begin && span.begin < span.end && span.end <= keys, "attention: found valid span [",
+                span.begin, ", ", span.end, "), expected a non-empty part of [0, ", keys, ")");
 }
 
 // int32 [B, 2], or with room for a second, empty span [B, 1, 2, 2].
@@ -47,19 +45,22 @@ AttentionMode attention_mode_from_name(std::string_view name) {
 
 std::string_view attention_mode_name(AttentionMode mode) { return kModeNames[static_cast<int>(mode)]; }
 
+AttentionSpans attention_spans(const Visibility& visibility, int64_t rows, int64_t keys, at::Device device) {
+  const auto& [mode, valid] = visibility;
+  check_spans(valid, rows, keys);
+  AttentionSpans spans;
+  if (all_valid(valid, keys)) return spans;  // +1 everywhere is 0
+  if (mode == AttentionMode::kHard) spans.keys = span_tensor(valid, true, device);
+  if (mode == AttentionMode::kAdditiveOne) spans.bias = span_tensor(valid, false, device);
+  return spans;
+}
+
 at::Tensor attention(const at::Tensor& q_BPHD, const at::Tensor& k_BTGD, const at::Tensor& v_BTGD,
                      const Visibility& visibility, const std::optional<at::Tensor>& query_positions_BP) {
-  const auto& [mode, valid] = visibility;
-  AttentionSpans spans;
   MMADA_CHECK(q_BPHD.dim() == 4 && k_BTGD.dim() == 4, "attention: found q ", q_BPHD.sizes(), " and k ",
               k_BTGD.sizes(), ", expected [B, P, H, D] and [B, T, G, D]");
-  check_spans(q_BPHD, k_BTGD, valid);
-  if (mode == AttentionMode::kHard && !all_valid(valid, k_BTGD.size(1)))
-    spans.keys = span_tensor(valid, true, q_BPHD.device());
-  if (mode == AttentionMode::kAdditiveOne && !all_valid(valid, k_BTGD.size(1))) {  // +1 everywhere is 0
-    spans.bias = span_tensor(valid, false, q_BPHD.device());
-    if (query_positions_BP) spans.query_positions = query_positions_BP->to(at::kInt);
-  }
+  AttentionSpans spans = attention_spans(visibility, q_BPHD.size(0), k_BTGD.size(1), q_BPHD.device());
+  if (spans.bias && query_positions_BP) spans.query_positions = query_positions_BP->to(at::kInt);
   return attention_op(q_BPHD, k_BTGD, v_BTGD, spans).out.flatten(2);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mmada/core/types.h"
+#include "mmada/ops/attention_op.h"
 
 namespace mmada {
 
@@ -25,6 +26,10 @@ struct Visibility {
   AttentionMode mode = AttentionMode::kHard;
   std::vector<Span> valid;
 };
+
+/// What the op reads of it, on the device: made once for all layers of a forward pass over `rows` rows of
+/// `keys` tokens. Spans that are empty or leave the row are errors.
+AttentionSpans attention_spans(const Visibility& visibility, int64_t rows, int64_t keys, at::Device device);
 
 /// softmax(q k^T / sqrt(D)) v without causality. q [B, P, H, D], k and v [B, T, G, D] with G dividing H
 /// (grouped queries) -> [B, P, H * D]. Under kHard keys and values are cut to the valid span, so no [P, T]

@@ -19,10 +19,6 @@ using Pair = std::tuple<Tensor, Tensor>;
 using Signature = Pair(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
                        const OptionalTensor&, const OptionalTensor&);
 
-Tensor repeat_heads(const Tensor& x_BTGD, int64_t heads) {
-  return x_BTGD.size(2) == heads ? x_BTGD : x_BTGD.repeat_interleave(heads / x_BTGD.size(2), 2);
-}
-
 // [B, P, H, D] and [B, H, P] of queries that all see all of these keys; heads move in front of tokens as
 // views.
 Pair attend(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& bias = {}) {
@@ -93,7 +89,7 @@ Pair attention_cpu(const Tensor& q, const Tensor& k_BTGD, const Tensor& v_BTGD,
   ops::check_attention(q, k_BTGD, v_BTGD, key_spans, bias_spans, query_positions);
   if (q.numel() == 0)
     return {at::empty_like(q), at::empty({q.size(0), q.size(2), q.size(1)}, q.options().dtype(at::kFloat))};
-  const Tensor k = repeat_heads(k_BTGD, q.size(2)), v = repeat_heads(v_BTGD, q.size(2));
+  const Tensor k = ops::repeat_heads(k_BTGD, q.size(2)), v = ops::repeat_heads(v_BTGD, q.size(2));
   OptionalTensor bias;
   if (bias_spans) bias = additive_one(*bias_spans, query_positions, q.size(1), k.size(1), q.options());
   auto [out, logsumexp] = key_spans ? attend_spans(q, k, v, *key_spans, bias) : attend(q, k, v, bias);

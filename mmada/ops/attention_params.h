@@ -9,6 +9,11 @@ namespace mmada::ops {
 
 using OptionalTensor = std::optional<at::Tensor>;
 
+/// Keys or values [B, T, G, D] as [B, T, heads, D].
+inline at::Tensor repeat_heads(const at::Tensor& x_BTGD, int64_t heads) {
+  return x_BTGD.size(2) == heads ? x_BTGD : x_BTGD.repeat_interleave(heads / x_BTGD.size(2), 2);
+}
+
 /// What every implementation of mmada::attention refuses.
 inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const OptionalTensor& key_spans, const OptionalTensor& bias_spans,

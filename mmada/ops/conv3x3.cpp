@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/ops/conv3x3.h"
+#include "mmada/ops/dispatch.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -18,11 +19,6 @@ using at::Tensor;
 using Signature = Tensor(const Tensor&, const Tensor&, const Tensor&);
 using OutSignature = Tensor&(const Tensor&, const Tensor&, const Tensor&, Tensor&);
 using AddSignature = Tensor&(Tensor&, const Tensor&, const Tensor&, const Tensor&);
-
-template <class Function>
-auto find_op(const char* name, const char* overload) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Function>();
-}
 
 void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& out) {
   const auto layout = at::MemoryFormat::ChannelsLast;
@@ -118,7 +114,7 @@ TORCH_LIBRARY_IMPL(mmada, Meta, m) {
 TORCH_LIBRARY_IMPL(mmada, Autograd, m) { m.impl("conv3x3", functional_autograd); }
 
 Tensor conv3x3(const Tensor& x_BCHW, const Tensor& weight_OCKK, const Tensor& bias_O) {
-  static const auto op = find_op<Signature>("mmada::conv3x3", "");
+  static const auto op = find_op<Signature>("mmada::conv3x3");
   return op.call(x_BCHW, weight_OCKK, bias_O);
 }
 
@@ -128,7 +124,7 @@ void conv3x3_out(Tensor& out_BOHW, const Tensor& x_BCHW, const Tensor& weight_OC
 }
 
 void conv3x3_add(Tensor& sum_BOHW, const Tensor& x_BCHW, const Tensor& weight_OCKK, const Tensor& bias_O) {
-  static const auto op = find_op<AddSignature>("mmada::conv3x3_add_", "");
+  static const auto op = find_op<AddSignature>("mmada::conv3x3_add_");
   op.call(sum_BOHW, x_BCHW, weight_OCKK, bias_O);
 }
 

@@ -5,10 +5,10 @@
 
 namespace mmada {
 
-/// The registered op `name` ("mmada::...") with the C++ signature of its schema.
+/// The registered op `name` ("mmada::...") of an overload, with the C++ signature of its schema.
 template <class Signature>
-c10::TypedOperatorHandle<Signature> find_op(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+c10::TypedOperatorHandle<Signature> find_op(const char* name, const char* overload = "") {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
 }
 
 }  // namespace mmada

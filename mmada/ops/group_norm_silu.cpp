@@ -5,6 +5,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/library.h>
 
+#include "mmada/ops/dispatch.h"
 #include "mmada/ops/group_norm_silu_params.h"
 
 namespace mmada {
@@ -16,8 +17,7 @@ using Signature = Tensor(const Tensor&, const Tensor&, const Tensor&, int64_t, d
 using OutSignature = Tensor&(const Tensor&, const Tensor&, const Tensor&, int64_t, double, Tensor&);
 
 const auto& typed_op() {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mmada::group_norm_silu", "").typed<Signature>();
+  static const auto op = find_op<Signature>("mmada::group_norm_silu");
   return op;
 }
 
@@ -81,8 +81,7 @@ Tensor group_norm_silu(const Tensor& x_BCHW, const Tensor& weight_C, const Tenso
 
 void group_norm_silu_out(Tensor& out_BCHW, const Tensor& x_BCHW, const Tensor& weight_C, const Tensor& bias_C,
                          int64_t groups, double eps) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mmada::group_norm_silu", "out").typed<OutSignature>();
+  static const auto op = find_op<OutSignature>("mmada::group_norm_silu", "out");
   op.call(x_BCHW, weight_C, bias_C, groups, eps, out_BCHW);
 }
 

@@ -5,6 +5,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/library.h>
 
+#include "mmada/ops/dispatch.h"
 #include "mmada/ops/lfq_params.h"
 
 namespace mmada {
@@ -14,11 +15,6 @@ namespace {
 using at::Tensor;
 using PackSignature = Tensor(const Tensor&);
 using UnpackSignature = Tensor(const Tensor&, int64_t, at::ScalarType);
-
-template <class Signature>
-auto find_op(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-}
 
 /// The CPU kernels take fp32 and bf16; other types pass through fp32, which holds every fp16 and fp64's sign.
 at::ScalarType cpu_type(at::ScalarType type) { return type == at::kBFloat16 ? type : at::kFloat; }

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
+#include "mmada/ops/dispatch.h"
 #include "mmada/ops/select_params.h"
 
 namespace mmada {
@@ -75,17 +76,14 @@ TORCH_LIBRARY_IMPL(mmada, Meta, m) {
 Tensor select_statistics(const Tensor& logits_NC, const OptionalTensor& uncond_NC,
                          const OptionalTensor& banned_bits, const OptionalTensor& noise_3N,
                          const SelectChunk& chunk) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("mmada::select_statistics", "")
-                             .typed<StatisticsSignature>();
+  static const auto op = find_op<StatisticsSignature>("mmada::select_statistics");
   return op.call(logits_NC, uncond_NC, banned_bits, noise_3N, chunk.first_id, chunk.temperature,
                  static_cast<int64_t>(chunk.token_key), chunk.guidance, chunk.difference_form);
 }
 
 SelectAnswers select_finish(const Tensor& states_NS8, const OptionalTensor& noise_3N,
                             std::string_view confidence, uint64_t random_key) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mmada::select_finish", "").typed<FinishSignature>();
+  static const auto op = find_op<FinishSignature>("mmada::select_finish");
   auto [ids, sure, logsumexp] =
       op.call(states_NS8, noise_3N, c10::string_view(confidence.data(), confidence.size()),
               static_cast<int64_t>(random_key));

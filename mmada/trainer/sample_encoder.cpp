@@ -98,13 +98,14 @@ std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Ima
   return encoded;
 }
 
-std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples) {
+std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples, bool find_reasoning) {
   std::vector<EncodedSample> encoded(samples.size());
   std::vector<const Image*> images;
   std::vector<size_t> owners;
   for (size_t i = 0; i < samples.size(); ++i) {
     encoded[i].text = tokenizer_->encode(samples[i].text);
-    encoded[i].reasoning_end = reasoning_end(*tokenizer_, samples[i].text, encoded[i].text);
+    if (find_reasoning)
+      encoded[i].reasoning_end = reasoning_end(*tokenizer_, samples[i].text, encoded[i].text);
     if (samples[i].image.pixels.empty()) continue;
     MMADA_CHECK(image_tokenizer_ != nullptr,
                 "training: found a sample with a picture, expected an image tokenizer");

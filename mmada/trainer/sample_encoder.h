@@ -42,7 +42,8 @@ class SampleEncoder {
   SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
                 const TokenLayout& layout, std::shared_ptr<ChunkWorkers> workers, const Options& options);
 
-  std::vector<EncodedSample> encode(const std::vector<Sample>& samples);
+  /// find_reasoning: also where each text's reasoning ends, for flows that give it.
+  std::vector<EncodedSample> encode(const std::vector<Sample>& samples, bool find_reasoning = false);
   /// Tokens of a picture.
   int64_t image_tokens() const;
 

@@ -93,10 +93,8 @@ Pair kernel_forward(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, 
 /// Whole score matrices: what runs for types and widths without a kernel.
 Pair composed(const Tensor& q, const Tensor& k_BTGD, const Tensor& v_BTGD, const Spans& spans) {
   const int64_t heads = q.size(2), queries = q.size(1), keys = k_BTGD.size(1);
-  const auto repeat = [&](const Tensor& x) {
-    return (x.size(2) == heads ? x : x.repeat_interleave(heads / x.size(2), 2)).transpose(1, 2);
-  };
-  const Tensor k = repeat(k_BTGD), v = repeat(v_BTGD);
+  const Tensor k = ops::repeat_heads(k_BTGD, heads).transpose(1, 2);
+  const Tensor v = ops::repeat_heads(v_BTGD, heads).transpose(1, 2);
   Tensor scores = at::matmul(q.transpose(1, 2).to(at::kFloat), k.transpose(2, 3).to(at::kFloat));
   scores = scores / std::sqrt(static_cast<double>(q.size(3)));
   const auto count = [&](int64_t n) { return at::arange(n, q.options().dtype(at::kInt)); };
