@@ -33,13 +33,13 @@ struct Row {
 float score_of(const RemaskParams& p, const Row& row, int32_t slot, float confidence) {
   if (std::isnan(confidence)) return -INFINITY;
   if (p.rule != RemaskRule::kMaskGit) return confidence;
-  const float score = std::log(std::max(confidence, 1e-20f));
-  if (row.temperature == 0.0f) return score;
+  const float clamped = std::max(confidence, 1e-20f);
+  if (row.temperature == 0.0f) return clamped;  // its rounded logarithm would only make ties
   uint32_t bits[4];
   noise_block({p.noise_key, static_cast<uint32_t>(row.begin + slot), static_cast<uint32_t>(row.step),
                p.streams_B[row.b]},
               0, bits);
-  return score - row.temperature * std::log(-std::log(open_unit_float(bits[0])));
+  return std::log(clamped) - row.temperature * std::log(-std::log(open_unit_float(bits[0])));
 }
 
 /// Moves the candidates to be committed to the front and counts them.

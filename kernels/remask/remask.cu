@@ -17,11 +17,11 @@ __device__ __forceinline__ float score_of(const RemaskParams& p, uint32_t positi
                                           uint32_t stream, float temperature, float confidence) {
   if (confidence != confidence) return -INFINITY;  // NaN
   if (p.rule != RemaskRule::kMaskGit) return confidence;
-  const float score = logf(fmaxf(confidence, 1e-20f));
-  if (temperature == 0.0f) return score;
+  const float clamped = fmaxf(confidence, 1e-20f);
+  if (temperature == 0.0f) return clamped;  // its rounded logarithm would only make ties
   uint32_t bits[4];
   noise_block({p.noise_key, position, step, stream}, 0, bits);
-  return score - temperature * logf(-logf(open_unit_float(bits[0])));
+  return logf(clamped) - temperature * logf(-logf(open_unit_float(bits[0])));
 }
 
 /// Sum over the block's threads, in each of them; `part` holds kWarps ints and is free afterwards.

@@ -8,11 +8,11 @@
 
 namespace mmada::cli {
 
-void StepBar::on_step(const StepEvent& event) {
+void StepBar::on_progress(const StepProgress& progress) {
   if (isatty(STDERR_FILENO) != 1) return;
-  if (event.step == 0)
-    bar_.emplace(&std::cerr, Progress::Options{.label = label_, .total = event.steps, .terminal = true});
-  bar_->update(event.step + 1);
+  if (progress.step == 0)
+    bar_.emplace(&std::cerr, Progress::Options{.label = label_, .total = progress.steps, .terminal = true});
+  bar_->update(progress.step + 1);
 }
 
 void CodeRecorder::on_step(const StepEvent& event) {

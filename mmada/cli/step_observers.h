@@ -15,7 +15,8 @@ namespace mmada::cli {
 class StepBar : public Observer {
  public:
   explicit StepBar(std::string label) : label_(std::move(label)) {}
-  void on_step(const StepEvent& event) override;
+  bool wants_tokens() const override { return false; }
+  void on_progress(const StepProgress& progress) override;
 
  private:
   std::string label_;
@@ -25,7 +26,7 @@ class StepBar : public Observer {
 /// Sums the work of every forward pass.
 class WorkMeter : public Observer {
  public:
-  void on_step(const StepEvent&) override {}
+  bool wants_tokens() const override { return false; }
   void on_forward(const Work& work) override { total_ += work; }
   const Work& total() const { return total_; }
 

@@ -41,6 +41,9 @@ struct StopRule {
   int64_t group = 0;  ///< kAllRowsBlock: rows with the same number stop together
 };
 
+/// kRowEos: where the answer's first eos stands, once nothing before it is MASK.
+std::optional<int64_t> end_of_answer(const StopRule& stop, const TokenIds& ids, int64_t mask);
+
 /// A row of tokens with MASKs to fill: everything MMaDA generates is one.
 struct Canvas {
   TokenIds ids;

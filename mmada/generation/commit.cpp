@@ -53,18 +53,31 @@ std::vector<int64_t> everything(const CommitContext& context) {
   return largest_scores(context.confidence, static_cast<int64_t>(context.confidence.size()));
 }
 
+int64_t quota(int64_t unknown, int64_t step, int64_t steps) {
+  return unknown / steps + (step < unknown % steps ? 1 : 0);
+}
+
 }  // namespace
 
 std::vector<int64_t> FixedCountRule::commit(const CommitContext& context) const {
-  const int64_t n = context.unknown_at_start;
-  const int64_t quota = n / context.steps + (context.step < n % context.steps ? 1 : 0);
-  return largest_scores(context.confidence, quota);
+  return largest_scores(context.confidence, quota(context.unknown_at_start, context.step, context.steps));
+}
+
+std::optional<RemaskSchedule> FixedCountRule::schedule(const OpenedRegion& region) const {
+  RemaskSchedule schedule{.rule = "count", .counts = {}, .temperatures = {}};
+  for (int64_t step = 0; step < region.steps; ++step)
+    schedule.counts.push_back(static_cast<int32_t>(quota(region.unknown_at_start, step, region.steps)));
+  return schedule;
 }
 
 std::vector<int64_t> ThresholdRule::commit(const CommitContext& context) const {
   const auto sure = std::count_if(context.confidence.begin(), context.confidence.end(),
                                   [&](double confidence) { return confidence >= threshold_; });
   return largest_scores(context.confidence, std::max<int64_t>(sure, 1));
+}
+
+std::optional<RemaskSchedule> ThresholdRule::schedule(const OpenedRegion&) const {
+  return RemaskSchedule{.rule = "threshold", .threshold = threshold_, .counts = {}, .temperatures = {}};
 }
 
 double MaskGitRule::temperature(int64_t step, int64_t steps) const {
@@ -94,6 +107,19 @@ std::vector<int64_t> MaskGitRule::commit(const CommitContext& context) const {
   const auto scores =
       noisy_log_confidence(context, temperature(context.step, context.steps), options_.score_dtype);
   return survivors_of_cut(scores, count, options_.ties_survive_cut);
+}
+
+std::optional<RemaskSchedule> MaskGitRule::schedule(const OpenedRegion& region) const {
+  const bool fp32_scores = options_.score_dtype == at::kDouble || options_.score_dtype == at::kFloat;
+  if (options_.ties_survive_cut || !fp32_scores) return {};
+  RemaskSchedule schedule{.rule = "maskgit", .counts = {}, .temperatures = {}};
+  const int64_t base = options_.schedule_counts_all_slots ? region.slots : region.unknown_at_start;
+  for (int64_t step = 0; step < region.steps; ++step) {
+    schedule.counts.push_back(static_cast<int32_t>(scheduled(step, region.steps, base)));
+    if (options_.temperature > 0)
+      schedule.temperatures.push_back(static_cast<float>(temperature(step, region.steps)));
+  }
+  return schedule;
 }
 
 }  // namespace mmada

@@ -4,7 +4,9 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "mmada/diffusion/schedule.h"
@@ -25,12 +27,29 @@ struct CommitContext {
   NoiseSource noise = {};
 };
 
+/// A region when it is opened.
+struct OpenedRegion {
+  int64_t steps = 1;
+  int64_t slots = 0;             ///< its positions, known ones included
+  int64_t unknown_at_start = 0;  ///< of them MASK
+};
+
+/// A commit rule as mmada::remask_ takes it: tables of all that changes from step to step.
+struct RemaskSchedule {
+  std::string_view rule;            ///< "count", "threshold" or "maskgit"
+  double threshold = 0.0;           ///< threshold
+  std::vector<int32_t> counts;      ///< count, maskgit: one for each step
+  std::vector<float> temperatures;  ///< maskgit: of the noise in each step; empty: no noise
+};
+
 /// Decides which proposals become tokens; the others stay MASK and are proposed anew at the next step.
 class CommitRule {
  public:
   virtual ~CommitRule() = default;
   /// Ascending indices into the candidates.
   virtual std::vector<int64_t> commit(const CommitContext& context) const = 0;
+  /// The same decisions as tables for the device (in fp32); none where they depend on more.
+  virtual std::optional<RemaskSchedule> schedule(const OpenedRegion&) const { return {}; }
 };
 
 /// SPEC 5.1: n masked tokens over S steps, n/S each and one more in the first n mod S, the most confident
@@ -38,6 +57,7 @@ class CommitRule {
 class FixedCountRule : public CommitRule {
  public:
   std::vector<int64_t> commit(const CommitContext& context) const override;
+  std::optional<RemaskSchedule> schedule(const OpenedRegion& region) const override;
 };
 
 /// Everything at least `threshold` sure, and the best proposal in any case ("low_confidence_dynamic").
@@ -45,6 +65,7 @@ class ThresholdRule : public CommitRule {
  public:
   explicit ThresholdRule(double threshold) : threshold_(threshold) {}
   std::vector<int64_t> commit(const CommitContext& context) const override;
+  std::optional<RemaskSchedule> schedule(const OpenedRegion& region) const override;
 
  private:
   double threshold_;
@@ -66,6 +87,7 @@ class MaskGitRule : public CommitRule {
  public:
   explicit MaskGitRule(MaskGitOptions options) : options_(std::move(options)) {}
   std::vector<int64_t> commit(const CommitContext& context) const override;
+  std::optional<RemaskSchedule> schedule(const OpenedRegion& region) const override;
   /// Noise temperature of a step: T0 (1 - r), or compounded.
   double temperature(int64_t step, int64_t steps) const;
   /// k before it is clamped: floor(base * schedule(r)).

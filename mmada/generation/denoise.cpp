@@ -39,10 +39,26 @@ void check_canvas(const Canvas& canvas, const TransformerConfig& config) {
   }
 }
 
+bool steps_on_device(Residency residency, at::Device device, const std::vector<Observer*>& observers) {
+  const bool watched = std::any_of(observers.begin(), observers.end(),
+                                   [](const Observer* observer) { return observer->wants_tokens(); });
+  if (residency != Residency::kAuto) {
+    MMADA_CHECK(residency == Residency::kHost || !watched,
+                "denoiser: found an observer of tokens, expected none where steps stay on the device");
+    return residency == Residency::kDevice;
+  }
+  return device.is_cuda() && !watched;
+}
+
 }  // namespace
 
-Denoiser::Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers)
-    : model_(std::move(model)), mask_(layout.mask), pad_(layout.eos), observers_(std::move(observers)) {
+Denoiser::Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers,
+                   Residency residency)
+    : model_(std::move(model)),
+      mask_(layout.mask),
+      pad_(layout.eos),
+      observers_(std::move(observers)),
+      device_steps_(steps_on_device(residency, model_.options().device(), observers_)) {
   MMADA_CHECK(mask_ >= 0 && pad_ >= 0, "denoiser: found no id for MASK or eos in the token layout");
 }
 
@@ -59,7 +75,7 @@ int64_t Denoiser::add(Canvas canvas) {
 std::vector<FinishedRow> Denoiser::take_finished() { return std::exchange(finished_, {}); }
 
 std::vector<int64_t> Denoiser::candidates(const RowState& row) const {
-  const Region& region = row.canvas.regions[row.region];
+  const Region& region = row.open_region();
   std::vector<int64_t> positions;
   const auto consider = [&](int64_t position) {
     if (row.canvas.ids[position] == mask_) positions.push_back(position);
@@ -120,15 +136,18 @@ bool Denoiser::step() {
   const bool any = !rows_.empty();
   std::vector<ForwardRequest> requests;
   std::vector<size_t> requesting;
+  for (RowState& row : rows_)
+    if (!row.resident) open_regions(&row);
+  if (device_steps_) admit_residents();
   for (size_t i = 0; i < rows_.size(); ++i) {
-    open_regions(&rows_[i]);
-    if (rows_[i].done || candidates(rows_[i]).empty()) continue;
+    if (rows_[i].done || rows_[i].resident || candidates(rows_[i]).empty()) continue;
     requests.push_back(request(rows_[i]));
     requesting.push_back(i);
   }
   for (const ForwardPlan& plan : make_plans(requests, pad_)) run(plan, requests, requesting);
   for (RowState& row : rows_)
-    if (!row.done) close_step(&row);
+    if (!row.done && !row.resident) close_step(&row);
+  step_residents();
   stop_groups();
   collect_done();
   return any;
@@ -158,7 +177,7 @@ void Denoiser::run(const ForwardPlan& plan, const std::vector<ForwardRequest>& r
 
 /// How the row chooses its tokens in this step; refers to the request.
 HeadRows Denoiser::head_rows(const RowState& row, const ForwardRequest& request) const {
-  const Region& region = row.canvas.regions[row.region];
+  const Region& region = row.open_region();
   HeadRows rows{.params = {.window = region.window,
                            .positions = request.positions,
                            .banned = region.banned,
@@ -196,7 +215,9 @@ void Denoiser::advance(RowState* row, const std::vector<int64_t>& positions, con
     committed.push_back(positions[index]);
   }
   ++row->nfe;
-  for (Observer* observer : observers_)
+  for (Observer* observer : observers_) {
+    observer->on_progress({row->number, row->step, row->steps});
+    if (!observer->wants_tokens()) continue;
     observer->on_step({.row = row->number,
                        .step = row->step,
                        .steps = row->steps,
@@ -206,6 +227,7 @@ void Denoiser::advance(RowState* row, const std::vector<int64_t>& positions, con
                        .candidates = positions,
                        .proposals = selected.ids,
                        .confidence = selected.confidence});
+  }
 }
 
 void Denoiser::close_step(RowState* row) const {
@@ -219,14 +241,66 @@ void Denoiser::close_step(RowState* row) const {
 
 void Denoiser::stop_row_at_eos(RowState* row) const {
   const StopRule& stop = row->canvas.stop;
-  if (stop.kind != EarlyStop::kRowEos) return;
   TokenIds& ids = row->canvas.ids;
-  for (int64_t i = stop.answer.begin; i < stop.answer.end && ids[i] != mask_; ++i) {
-    if (ids[i] != stop.eos) continue;
-    std::fill(ids.begin() + i, ids.begin() + stop.answer.end, stop.eos);
-    row->done = true;
-    return;
+  const auto end = end_of_answer(stop, ids, mask_);
+  if (!end) return;
+  std::fill(ids.begin() + *end, ids.begin() + stop.answer.end, stop.eos);
+  row->done = true;
+}
+
+/// Takes the regions that were just opened to the device, those of like settings together.
+void Denoiser::admit_residents() {
+  const c10::ScalarType weights = c10::typeMetaToScalarType(model_.options().dtype());
+  std::vector<std::pair<std::vector<int64_t>, std::vector<ResidentRow>>> groups;
+  for (RowState& row : rows_) {
+    if (row.done || row.resident || row.region_step > 0) continue;
+    const ResidentRow resident{&row.canvas, &row.open_region(), row.step, row.unknown_at_start};
+    if (!ResidentRegion::takes(resident, mask_, weights)) continue;
+    row.resident = true;
+    const auto like = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      return ResidentRegion::together(group.second.front(), resident);
+    });
+    auto& [numbers, members] = like == groups.end() ? groups.emplace_back() : *like;
+    numbers.push_back(row.number);
+    members.push_back(resident);
   }
+  for (auto& [numbers, members] : groups)
+    residents_.push_back({numbers, ResidentRegion(model_, mask_, pad_, std::move(members))});
+}
+
+void Denoiser::step_residents() {
+  for (ResidentGroup& group : residents_) {
+    group.region.step();
+    for (Observer* observer : observers_) {
+      observer->on_forward(group.region.work());
+      for (const int64_t number : group.rows) {
+        const RowState& row = row_numbered(number);
+        observer->on_progress({number, row.step + group.region.taken() - 1, row.steps});
+      }
+    }
+    if (group.region.finished()) land(group);
+  }
+  std::erase_if(residents_, [](const ResidentGroup& group) { return group.region.finished(); });
+}
+
+/// Takes a filled region's tokens back into their rows.
+void Denoiser::land(ResidentGroup& group) {
+  const auto filled = group.region.collect();
+  for (size_t i = 0; i < filled.size(); ++i) {
+    RowState& row = row_numbered(group.rows[i]);
+    row.canvas.ids = filled[i].ids;
+    row.nfe += filled[i].steps;
+    row.step += filled[i].steps;
+    row.region_step = row.open_region().steps;
+    row.resident = false;
+    stop_row_at_eos(&row);
+    if (!row.done) open_regions(&row);
+  }
+}
+
+Denoiser::RowState& Denoiser::row_numbered(int64_t number) {
+  return *std::find_if(rows_.begin(), rows_.end(),
+                       [number](const RowState& row) { return row.number == number; });
 }
 
 /// The published stop: after a block, when its last token is eos in every row of the group.

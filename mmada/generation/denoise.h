@@ -7,10 +7,19 @@
 #include "mmada/generation/canvas.h"
 #include "mmada/generation/observer.h"
 #include "mmada/generation/plan.h"
+#include "mmada/generation/resident_region.h"
 #include "mmada/model/transformer.h"
+#include "mmada/ops/head_select.h"
 #include "mmada/text/token_layout.h"
 
 namespace mmada {
+
+/// Where a region's steps happen.
+enum class Residency {
+  kAuto,    ///< on the model's device where that is a GPU and no observer wants tokens, else on the host
+  kHost,    ///< tokens return to the host after every step
+  kDevice,  ///< whatever can be filled there (ResidentRegion::takes), on CPUs too
+};
 
 /// The denoising loop, as a stepper: rows are added at any time, every step() takes each unfinished row one
 /// step further, finished rows are taken out. Rows of different length, task and window run together; a row's
@@ -18,7 +27,8 @@ namespace mmada {
 /// neighbours, except where its stop rule ties it to its group.
 class Denoiser {
  public:
-  Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers = {});
+  Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers = {},
+           Residency residency = Residency::kAuto);
 
   /// Checks the canvas and returns the row's number, counted from 0.
   int64_t add(Canvas canvas);
@@ -41,6 +51,14 @@ class Denoiser {
     bool opened = false;
     bool block_ended = false;  ///< the last step completed a region
     bool done = false;
+    bool resident = false;  ///< its region is being filled on the device
+
+    const Region& open_region() const { return canvas.regions[region]; }
+  };
+  /// Rows whose regions are filled together, by number.
+  struct ResidentGroup {
+    std::vector<int64_t> rows;
+    ResidentRegion region;
   };
 
   std::vector<int64_t> candidates(const RowState& row) const;
@@ -53,6 +71,10 @@ class Denoiser {
   void advance(RowState* row, const std::vector<int64_t>& positions, const Selected& selected);
   void close_step(RowState* row) const;
   void stop_row_at_eos(RowState* row) const;
+  void admit_residents();
+  void step_residents();
+  void land(ResidentGroup& group);
+  RowState& row_numbered(int64_t number);
   void stop_groups();
   void collect_done();
 
@@ -60,7 +82,9 @@ class Denoiser {
   int64_t mask_;
   int64_t pad_;
   std::vector<Observer*> observers_;
+  bool device_steps_;
   std::vector<RowState> rows_;
+  std::vector<ResidentGroup> residents_;
   std::vector<FinishedRow> finished_;
   int64_t added_ = 0;
 };

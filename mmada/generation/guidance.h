@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "mmada/core/types.h"
-#include "mmada/ops/head_select.h"
+#include "mmada/ops/select_stream.h"
 
 namespace mmada {
 

@@ -22,11 +22,23 @@ struct StepEvent {
   std::span<const double> confidence;   ///< of each proposal
 };
 
+/// Where a row stands, without its tokens.
+struct StepProgress {
+  int64_t row = 0;
+  int64_t step = 0;   ///< of the row, from 0
+  int64_t steps = 0;  ///< planned for the row; early stops take fewer
+};
+
 /// Sees every step: progress bars, pictures of the denoising, traces for reinforcement learning.
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void on_step(const StepEvent& event) = 0;
+  /// Whether on_step is to be called. On a GPU the rows then come to the host after every step; else the host
+  /// only issues steps and never waits for one.
+  virtual bool wants_tokens() const { return true; }
+  virtual void on_step(const StepEvent&) {}
+  /// Every step of every row, once it is issued.
+  virtual void on_progress(const StepProgress&) {}
   /// A forward pass of some rows, head included.
   virtual void on_forward(const Work&) {}
 };

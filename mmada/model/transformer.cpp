@@ -6,10 +6,8 @@
 #include <ATen/ATen.h>
 
 #include "mmada/core/check.h"
-#include "mmada/model/query_plan.h"
 #include "mmada/ops/linear.h"
 #include "mmada/ops/rms_norm.h"
-#include "mmada/ops/rope.h"
 #include "mmada/ops/swiglu.h"
 
 namespace mmada {
@@ -83,28 +81,37 @@ Transformer::Transformer(const TransformerConfig& config, at::TensorOptions opti
   ff_out_ = config.tie_word_embeddings ? wte_ : matrix(config.vocab_size, d);
 }
 
-at::Tensor Transformer::run(const RowBatch& rows, const std::optional<at::Tensor>& positions_N) const {
-  check_rows(rows, config_);
-  const at::Tensor ids = rows.ids_BT.to(wte_.device());
-  const RopeTable table = rope_table(ids.size(1), config_.head_dim(), config_.rope_theta, wte_.device());
-  const AttentionSpans spans =
-      attention_spans({rows.mode, rows.valid}, ids.size(0), ids.size(1), wte_.device());
-  at::Tensor x = at::embedding(wte_, ids);
-  for (size_t i = 0; i + 1 < blocks_.size(); ++i) x = full_block(blocks_[i], x, config_, table, spans);
-  if (positions_N)
-    x = partial_block(blocks_.back(), x, config_, table, spans,
-                      QueryPlan(*positions_N, ids.size(0), ids.size(1), wte_.device()));
-  else
-    x = full_block(blocks_.back(), x, config_, table, spans);
+PassTables Transformer::tables(int64_t rows, int64_t tokens, const Visibility& visibility,
+                               const std::optional<at::Tensor>& positions_N) const {
+  const at::Device device = wte_.device();
+  PassTables tables{.rope = rope_table(tokens, config_.head_dim(), config_.rope_theta, device),
+                    .spans = attention_spans(visibility, rows, tokens, device),
+                    .queries = {}};
+  if (positions_N) tables.queries.emplace(*positions_N, rows, tokens, device);
+  return tables;
+}
+
+at::Tensor Transformer::hidden(const at::Tensor& ids_BT, const PassTables& tables) const {
+  const auto& [rope, spans, queries] = tables;
+  at::Tensor x = at::embedding(wte_, ids_BT);
+  for (size_t i = 0; i + 1 < blocks_.size(); ++i) x = full_block(blocks_[i], x, config_, rope, spans);
+  x = queries ? partial_block(blocks_.back(), x, config_, rope, spans, *queries)
+              : full_block(blocks_.back(), x, config_, rope, spans);
   return rms_norm(x, ln_f_, config_.rms_norm_eps);
 }
 
 at::Tensor Transformer::hidden(const RowBatch& rows, const at::Tensor& positions_N) const {
   if (positions_N.numel() == 0) return at::zeros({0, config_.d_model}, options());
-  return run(rows, positions_N);
+  check_rows(rows, config_);
+  const auto [batch, tokens] = std::pair(rows.ids_BT.size(0), rows.ids_BT.size(1));
+  return hidden(rows.ids_BT.to(wte_.device()), tables(batch, tokens, {rows.mode, rows.valid}, positions_N));
 }
 
-at::Tensor Transformer::hidden(const RowBatch& rows) const { return run(rows, std::nullopt); }
+at::Tensor Transformer::hidden(const RowBatch& rows) const {
+  check_rows(rows, config_);
+  const auto [batch, tokens] = std::pair(rows.ids_BT.size(0), rows.ids_BT.size(1));
+  return hidden(rows.ids_BT.to(wte_.device()), tables(batch, tokens, {rows.mode, rows.valid}, {}));
+}
 
 at::Tensor Transformer::head(Window window) const {
   MMADA_CHECK(0 <= window.begin && window.begin < window.end && window.end <= config_.vocab_size,

@@ -10,7 +10,9 @@
 
 #include "mmada/core/types.h"
 #include "mmada/model/config.h"
+#include "mmada/model/query_plan.h"
 #include "mmada/ops/attention.h"
+#include "mmada/ops/rope.h"
 
 namespace mmada {
 
@@ -19,6 +21,14 @@ struct RowBatch {
   at::Tensor ids_BT;
   std::vector<Span> valid = {};  ///< one per row; empty: every row is valid from 0 to T
   AttentionMode mode = AttentionMode::kHard;
+};
+
+/// What a forward pass reads besides ids and weights, on the device: made once for all passes over batches of
+/// one shape.
+struct PassTables {
+  RopeTable rope;
+  AttentionSpans spans;
+  std::optional<QueryPlan> queries;  ///< none: every position is read
 };
 
 /// What a weight is, for optimizer groups (by kind of module, never by a substring of the name).
@@ -51,6 +61,11 @@ class Transformer {
   at::Tensor hidden(const RowBatch& rows, const at::Tensor& positions_N) const;
   /// The same for every position: [B, T, D].
   at::Tensor hidden(const RowBatch& rows) const;
+  /// The two steps of either: first what looks at shapes, spans and positions on the host; then the pass
+  /// itself, which reads ids (int32 or int64, on the device and known to be in range) and waits for nothing.
+  PassTables tables(int64_t rows, int64_t tokens, const Visibility& visibility,
+                    const std::optional<at::Tensor>& positions_N) const;
+  at::Tensor hidden(const at::Tensor& ids_BT, const PassTables& tables) const;
   /// Logits over the vocabulary window: [N, window.size()] in the weights' dtype.
   at::Tensor logits(const at::Tensor& hidden_ND, Window window) const;
   /// The head's weight rows of a window: a view [window.size(), D].
@@ -60,8 +75,6 @@ class Transformer {
   std::vector<NamedParameter> parameters() const;
 
  private:
-  at::Tensor run(const RowBatch& rows, const std::optional<at::Tensor>& positions_N) const;
-
   TransformerConfig config_;
   at::Tensor wte_;
   std::vector<Block> blocks_;

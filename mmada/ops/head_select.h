@@ -7,18 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "mmada/ops/select.h"
+#include "mmada/ops/select_stream.h"
 
 namespace mmada {
-
-/// Classifier-free guidance: how a row's conditional logits c and its twin's unconditional ones u mix.
-struct GuidanceMix {
-  double scale = 0.0;
-  bool difference_form =
-      true;  ///< u + (1 + scale) (c - u) (SPEC 5.1), else (1 + scale) c - scale u (SPEC 5.2)
-};
-at::Tensor mix_logits(const GuidanceMix& guidance, const at::Tensor& conditional_NW,
-                      const at::Tensor& unconditional_NW);
 
 /// Rows of hidden states whose tokens are chosen under the same settings: one for each of params.positions,
 /// and behind them, where guided, as many twins.
@@ -35,9 +26,9 @@ struct HeadRows {
 /// [rows, vocabulary] buffer: the vocabulary passes in chunks, folded into a few numbers per row.
 ///
 /// hidden_ND holds the groups' rows one after another, head_WD the window's rows of the head. Statistics are
-/// fp32. Whole rows of logits exist only for groups that ask for top-k, top-p, ids never confident, double
-/// precision or the weights' dtype. At most 16 MiB of logits at a time below 2048 rows; a group is never
-/// split.
+/// fp32. Whole rows of logits exist only for groups that ask for top-k or top-p with noise (64 rows at a
+/// time), and for double precision and the weights' dtype, which are chosen on the CPU as published. At most
+/// 16 MiB of logits at a time below 2048 rows; a group is never split.
 std::vector<Selected> select_from_head(const at::Tensor& hidden_ND, const at::Tensor& head_WD,
                                        std::span<const HeadRows> groups);
 

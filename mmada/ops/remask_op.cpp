@@ -10,24 +10,23 @@
 namespace mmada {
 namespace {
 
-void remask_cpu(MMADA_REMASK_ARGUMENTS) {
-  const kernels::RemaskParams params =
-      ops::remask_params(tokens, steps_done, done, commit_steps, rule, begins, proposals, confidence, steps,
-                         mask_id, threshold, counts, temperatures, streams, noise_key, active);
-  for (int64_t b = 0; b < params.batch; ++b) {
-    const int32_t begin = params.begins_B[b], at_step = params.steps_B[b];
-    MMADA_CHECK(
-        begin >= 0 && begin + params.slots <= params.token_stride && at_step >= 0 && at_step < params.steps,
-        "mmada::remask_: row ", b, ": found a region from token ", begin, " and step ", at_step,
-        ", expected [0, ", params.token_stride - params.slots, "] and [0, ", params.steps, ")");
+struct Cpu {
+  static constexpr bool kHasMemory = true;
+  static void run(const kernels::RemaskParams& params, const at::Tensor&) {
+    for (int64_t b = 0; b < params.batch; ++b) {
+      const int32_t begin = params.begins_B[b], at_step = params.steps_B[b];
+      MMADA_CHECK(
+          begin >= 0 && begin + params.slots <= params.token_stride && at_step >= 0 && at_step < params.steps,
+          "mmada::remask_: row ", b, ": found a region from token ", begin, " and step ", at_step,
+          ", expected [0, ", params.token_stride - params.slots, "] and [0, ", params.steps, ")");
+    }
+    check_kernel(kernels::remask(params, CpuKernelContext()), "remask_");
   }
-  check_kernel(kernels::remask(params, CpuKernelContext()), "remask_");
-}
+};
 
-void remask_meta(MMADA_REMASK_ARGUMENTS) {
-  static_cast<void>(std::tie(tokens, steps_done, done, commit_steps, rule, begins, proposals, confidence,
-                             steps, mask_id, threshold, counts, temperatures, streams, noise_key, active));
-}
+struct Meta {
+  static constexpr bool kHasMemory = false;
+};
 
 }  // namespace
 
@@ -39,11 +38,11 @@ TORCH_LIBRARY_FRAGMENT(mmada, m) {
       "counts=None, Tensor? "
       "temperatures=None, Tensor? streams=None, int noise_key=0, Tensor? active=None) -> ()");
 }
-TORCH_LIBRARY_IMPL(mmada, CPU, m) { m.impl("remask_", remask_cpu); }
-TORCH_LIBRARY_IMPL(mmada, Meta, m) { m.impl("remask_", remask_meta); }
+TORCH_LIBRARY_IMPL(mmada, CPU, m) { m.impl("remask_", ops::remask_on<Cpu>); }
+TORCH_LIBRARY_IMPL(mmada, Meta, m) { m.impl("remask_", ops::remask_on<Meta>); }
 
 void remask_op(RemaskState& state, const RemaskStep& step) {
-  static const auto op = find_op<void(MMADA_REMASK_ARGUMENTS)>("mmada::remask_");
+  static const auto op = find_op<decltype(ops::remask_on<Cpu>)>("mmada::remask_");
   op.call(state.tokens_BT, state.steps_B, state.done_B, state.commit_steps_BT,
           c10::string_view(step.rule.data(), step.rule.size()), step.begins_B, step.proposals_BR,
           step.confidence_BR, step.steps, step.mask_id, step.threshold, step.counts_BS, step.temperatures_S,

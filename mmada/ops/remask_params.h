@@ -21,17 +21,14 @@ inline kernels::RemaskRule remask_rule_from_name(std::string_view name) {
       cat("mmada::remask_: rule: found \"", name, "\", expected count, threshold, factor or maskgit"));
 }
 
-/// The arguments of mmada::remask_ in the order of its schema.
-#define MMADA_REMASK_ARGUMENTS                                                                       \
-  const at::Tensor &tokens, const at::Tensor &steps_done, const at::Tensor &done,                    \
-      const std::optional<at::Tensor>&commit_steps, c10::string_view rule, const at::Tensor &begins, \
-      const at::Tensor &proposals, const at::Tensor &confidence, int64_t steps, int64_t mask_id,     \
-      double threshold, const std::optional<at::Tensor>&counts,                                      \
-      const std::optional<at::Tensor>&temperatures, const std::optional<at::Tensor>&streams,         \
-      int64_t noise_key, const std::optional<at::Tensor>&active
-
-/// The kernel's operands out of checked tensors: what the CPU and the CUDA implementation share.
-inline kernels::RemaskParams remask_params(MMADA_REMASK_ARGUMENTS) {
+/// mmada::remask_ on a device: checks the tensors and hands the kernel's operands to Device::run. The only
+/// place that spells the schema's arguments.
+template <class Device>
+void remask_on(const at::Tensor& tokens, const at::Tensor& steps_done, const at::Tensor& done,
+               const OptionalTensor& commit_steps, c10::string_view rule, const at::Tensor& begins,
+               const at::Tensor& proposals, const at::Tensor& confidence, int64_t steps, int64_t mask_id,
+               double threshold, const OptionalTensor& counts, const OptionalTensor& temperatures,
+               const OptionalTensor& streams, int64_t noise_key, const OptionalTensor& active) {
   const int64_t batch = tokens.dim() == 2 ? tokens.size(0) : -1,
                 slots = proposals.dim() == 2 ? proposals.size(1) : -1;
   const auto check = [&](const char* name, const at::Tensor& x, at::ScalarType type,
@@ -59,26 +56,29 @@ inline kernels::RemaskParams remask_params(MMADA_REMASK_ARGUMENTS) {
   check_some("temperatures", temperatures, at::kFloat, {steps});
   check_some("streams", streams, at::kInt, {batch});
   check_some("active", active, at::kByte, {batch});
-  const auto ints = [](const OptionalTensor& x) { return x ? x->const_data_ptr<int32_t>() : nullptr; };
-  return {.tokens_BT = tokens.mutable_data_ptr<int32_t>(),
-          .commit_step_BT = commit_steps ? commit_steps->mutable_data_ptr<int32_t>() : nullptr,
-          .token_stride = tokens.size(1),
-          .begins_B = begins.const_data_ptr<int32_t>(),
-          .proposals_BR = proposals.const_data_ptr<int32_t>(),
-          .confidence_BR = confidence.const_data_ptr<float>(),
-          .counts_BS = ints(counts),
-          .temperatures_S = temperatures ? temperatures->const_data_ptr<float>() : nullptr,
-          .streams_B = reinterpret_cast<const uint32_t*>(ints(streams)),
-          .noise_key = static_cast<uint64_t>(noise_key),
-          .threshold = static_cast<float>(threshold),
-          .steps_B = steps_done.mutable_data_ptr<int32_t>(),
-          .active_B = active ? active->const_data_ptr<uint8_t>() : nullptr,
-          .done_B = done.mutable_data_ptr<uint8_t>(),
-          .rule = remask_rule_from_name({rule.data(), rule.size()}),
-          .mask_id = static_cast<int32_t>(mask_id),
-          .batch = batch,
-          .slots = slots,
-          .steps = steps};
+  if constexpr (Device::kHasMemory) {
+    const auto ints = [](const OptionalTensor& x) { return x ? x->const_data_ptr<int32_t>() : nullptr; };
+    Device::run({.tokens_BT = tokens.mutable_data_ptr<int32_t>(),
+                 .commit_step_BT = commit_steps ? commit_steps->mutable_data_ptr<int32_t>() : nullptr,
+                 .token_stride = tokens.size(1),
+                 .begins_B = begins.const_data_ptr<int32_t>(),
+                 .proposals_BR = proposals.const_data_ptr<int32_t>(),
+                 .confidence_BR = confidence.const_data_ptr<float>(),
+                 .counts_BS = ints(counts),
+                 .temperatures_S = temperatures ? temperatures->const_data_ptr<float>() : nullptr,
+                 .streams_B = reinterpret_cast<const uint32_t*>(ints(streams)),
+                 .noise_key = static_cast<uint64_t>(noise_key),
+                 .threshold = static_cast<float>(threshold),
+                 .steps_B = steps_done.mutable_data_ptr<int32_t>(),
+                 .active_B = active ? active->const_data_ptr<uint8_t>() : nullptr,
+                 .done_B = done.mutable_data_ptr<uint8_t>(),
+                 .rule = remask_rule_from_name({rule.data(), rule.size()}),
+                 .mask_id = static_cast<int32_t>(mask_id),
+                 .batch = batch,
+                 .slots = slots,
+                 .steps = steps},
+                tokens);
+  }
 }
 
 }  // namespace mmada::ops

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <tuple>
@@ -30,8 +31,10 @@ at::Tensor select_statistics(const at::Tensor& logits_NC, const std::optional<at
                              const std::optional<at::Tensor>& banned_bits,
                              const std::optional<at::Tensor>& noise_3N, const SelectChunk& chunk);
 
+constexpr int32_t kNoChoice = INT32_MAX;
+
 struct SelectAnswers {
-  at::Tensor ids_N;         ///< int32; INT32_MAX where a row has nothing but -inf or NaN
+  at::Tensor ids_N;         ///< int32; kNoChoice where a row has nothing but -inf or NaN
   at::Tensor confidence_N;  ///< fp32; NaN there
   at::Tensor logsumexp_N;   ///< fp32
 };

@@ -9,16 +9,15 @@ namespace mmada {
 namespace {
 
 /// Regions and steps lie on the device: nobody looks whether they are in range, the step waits for nothing.
-void remask_cuda(MMADA_REMASK_ARGUMENTS) {
-  const CudaKernelContext context(tokens);
-  const kernels::RemaskParams params =
-      ops::remask_params(tokens, steps_done, done, commit_steps, rule, begins, proposals, confidence, steps,
-                         mask_id, threshold, counts, temperatures, streams, noise_key, active);
-  check_kernel(kernels::remask_cuda(params, context), "remask_");
-}
+struct Cuda {
+  static constexpr bool kHasMemory = true;
+  static void run(const kernels::RemaskParams& params, const at::Tensor& tokens) {
+    check_kernel(kernels::remask_cuda(params, CudaKernelContext(tokens)), "remask_");
+  }
+};
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(mmada, CUDA, m) { m.impl("remask_", remask_cuda); }
+TORCH_LIBRARY_IMPL(mmada, CUDA, m) { m.impl("remask_", ops::remask_on<Cuda>); }
 
 }  // namespace mmada
