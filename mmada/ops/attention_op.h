@@ -28,4 +28,17 @@ struct AttentionResult {
 AttentionResult attention_op(const at::Tensor& q_BPHD, const at::Tensor& k_BTGD, const at::Tensor& v_BTGD,
                              const AttentionSpans& spans);
 
+/// Rows behind one another without padding: row b holds tokens [offsets[b], offsets[b + 1]). The offsets are
+/// int32 [B + 1] on q's device, from 0 to the number of tokens and never falling; on GPUs nobody looks.
+struct PackedRows {
+  at::Tensor query_offsets, key_offsets;
+  int64_t longest_query = 0, longest_key = 0;  ///< bounds of the rows' lengths
+};
+
+/// Attention within packed rows: q [N, H, D], k and v [M, G, D] -> out [N, H, D], logsumexp [H, N]. A row
+/// without keys gives zeros and -inf. Differentiable like attention_op; the op is mmada::packed_attention.
+/// What has no kernel on a GPU takes whole [H, N, M] scores there.
+AttentionResult packed_attention_op(const at::Tensor& q_NHD, const at::Tensor& k_MGD, const at::Tensor& v_MGD,
+                                    const PackedRows& rows);
+
 }  // namespace mmada

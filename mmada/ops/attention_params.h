@@ -44,4 +44,26 @@ inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::
              "[B, P]");
 }
 
+/// What every implementation of mmada::packed_attention refuses.
+inline void check_packed_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                   const at::Tensor& query_offsets, const at::Tensor& key_offsets,
+                                   int64_t longest_query, int64_t longest_key) {
+  const char* op = "mmada::packed_attention";
+  MMADA_CHECK(q.dim() == 3 && k.dim() == 3 && v.sizes() == k.sizes() && q.size(2) == k.size(2) &&
+                  k.size(1) > 0 && q.size(1) % k.size(1) == 0,
+              op, ": found q ", q.sizes(), ", k ", k.sizes(), ", v ", v.sizes(),
+              ", expected [N, H, D] and twice [M, G, D] with G dividing H");
+  MMADA_CHECK(k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type() &&
+                  k.device() == q.device() && v.device() == q.device(),
+              op, ": found q ", q.scalar_type(), " on ", q.device(), ", k ", k.scalar_type(), " on ",
+              k.device(), ", v ", v.scalar_type(), " on ", v.device(), ", expected one type and device");
+  for (const auto& [name, x] : {std::pair("query_offsets", query_offsets), {"key_offsets", key_offsets}})
+    MMADA_CHECK(x.dim() == 1 && x.size(0) >= 1 && x.size(0) == query_offsets.size(0) &&
+                    x.scalar_type() == at::kInt && x.device() == q.device(),
+                op, ": ", name, ": found ", x.scalar_type(), " ", x.sizes(), " on ", x.device(),
+                ", expected int32 [B + 1] on ", q.device(), ", both of one length");
+  MMADA_CHECK(longest_query >= 0 && longest_key >= 0, op, ": found rows of up to ", longest_query,
+              " queries and ", longest_key, " keys, expected at least 0");
+}
+
 }  // namespace mmada::ops

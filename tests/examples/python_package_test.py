@@ -100,6 +100,27 @@ def test_attention_with_groups_of_queries_spans_and_bias():
     torch.library.opcheck(OPS.attention.default, (q, k, v, *arguments), test_utils=("test_schema", "test_faketensor"))
 
 
+def test_attention_of_packed_rows_some_of_them_empty():
+    q, k, v = leaf(9, 4, 8), leaf(12, 2, 8, seed=1), leaf(12, 2, 8, seed=2)
+    query_offsets, key_offsets = (torch.tensor(x, dtype=torch.int32) for x in ([0, 3, 3, 7, 9], [0, 5, 8, 12, 12]))
+    rows = (query_offsets, key_offsets, 4, 5)
+    row_of_query, row_of_key = (torch.bucketize(torch.arange(n), x[1:], right=True) for n, x in ((9, query_offsets), (12, key_offsets)))
+    visible = (row_of_query[:, None] == row_of_key)[None, None]
+    found = mmada.packed_attention(q, k, v, *rows)
+    assert torch.equal(found.out[7:], torch.zeros(2, 4, 8)) and (found.logsumexp[:, 7:] == -torch.inf).all()
+
+    def plain(q, k, v):
+        out, logsumexp = plain_attention(q[None], k[None], v[None], visible, 0.0)
+        return [out[0], torch.nan_to_num(logsumexp[0], neginf=0).detach()]
+
+    def ours(q, k, v):
+        found = mmada.packed_attention(q, k, v, *rows)
+        return [found.out, torch.nan_to_num(found.logsumexp, neginf=0)]
+
+    check(ours, plain, [q, k, v])
+    torch.library.opcheck(OPS.packed_attention.default, (q, k, v, *rows), test_utils=("test_schema", "test_faketensor"))
+
+
 def test_masked_token_logprobs():
     hidden, head, targets = leaf(9, 16), leaf(50, 16, seed=1), torch.randint(50, (9,))
 
@@ -189,6 +210,9 @@ def test_image_tokenizer_ops():
     (lambda: mmada.rope(torch.ones(3, 2, 7), torch.ones(3, 1, 7), torch.ones(3, 3), torch.ones(3, 3)), "with D even"),
     (lambda: mmada.attention(torch.ones(1, 2, 3, 8), torch.ones(1, 2, 2, 8), torch.ones(1, 2, 2, 8)), "G dividing H"),
     (lambda: mmada.attention(*[torch.ones(1, 2, 2, 8)] * 3, torch.zeros(1, 2)), "key_spans: found"),
+    (lambda: mmada.packed_attention(*[torch.ones(5, 2, 8)] * 3, *[torch.tensor([0, 2, 5], dtype=torch.int32)] * 2, 3, 2), "row 1: found ..2, 5."),
+    (lambda: mmada.packed_attention(*[torch.ones(5, 2, 8)] * 3, *[torch.tensor([0, 2, 4], dtype=torch.int32)] * 2, 3, 3), "expected 0 to 5"),
+    (lambda: mmada.packed_attention(*[torch.ones(5, 2, 8)] * 3, *[torch.tensor([0, 5])] * 2, 5, 5), "query_offsets: found"),
     (lambda: mmada.select_statistics(torch.ones(2, 4), temperature=-1.0), "temperature: found -1"),
     (lambda: mmada.select_statistics(torch.ones(2, 4), temperature=1.0), "noise: found none"),
     (lambda: mmada.select_statistics(torch.ones(2, 4), first_id=2**31 - 5), "within 31 bits"),

@@ -14,6 +14,7 @@ from mmada.ops import (
     lfq_pack,
     lfq_unpack,
     masked_token_logprobs,
+    packed_attention,
     remask_,
     rms_norm,
     rope,
@@ -24,5 +25,5 @@ from mmada.ops import (
 
 __all__ = [
     "add_rms_norm", "attention", "conv3x3", "group_norm_silu", "lfq_pack", "lfq_unpack", "library_path",
-    "masked_token_logprobs", "remask_", "rms_norm", "rope", "select_finish", "select_statistics", "swiglu",
+    "masked_token_logprobs", "packed_attention", "remask_", "rms_norm", "rope", "select_finish", "select_statistics", "swiglu",
 ]

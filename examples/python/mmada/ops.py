@@ -66,6 +66,16 @@ def attention(q: Tensor, k: Tensor, v: Tensor, key_spans: Tensor | None = None, 
     return Attention(*_ops.attention(q, k, v, key_spans, bias_spans, query_positions))
 
 
+def packed_attention(q: Tensor, k: Tensor, v: Tensor, query_offsets: Tensor, key_offsets: Tensor, longest_query: int,
+                     longest_key: int) -> Attention:
+    """Attention within rows that lie behind one another without padding; q [N, H, D], k and v [M, G, D]; differentiable.
+
+    Offsets: int32 [B + 1], row b holds tokens [offsets[b], offsets[b + 1]); a row of queries sees the keys of its own number. The
+    longest bound the rows' lengths. Returns out [N, H, D] and the log-sum-exp, fp32 [H, N], which has no gradient.
+    """
+    return Attention(*_ops.packed_attention(q, k, v, query_offsets, key_offsets, longest_query, longest_key))
+
+
 def masked_token_logprobs(hidden: Tensor, head: Tensor, targets: Tensor, with_entropy: bool = False) -> Logprobs:
     """log p of targets [N] under softmax(hidden [N, D] @ head [W, D]^T), fp32, in chunks of the vocabulary; differentiable.
 

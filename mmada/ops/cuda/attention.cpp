@@ -20,13 +20,21 @@ using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 using Pair = std::tuple<Tensor, Tensor>;
 
-/// The spans as the kernel reads them; dense, and alive as long as the call.
+/// What the kernel reads besides q, k and v; dense, and alive as long as the call. Packed rows come as one
+/// row, [1, N, H, D], that offsets cut.
 struct Spans {
   Spans(const OptionalTensor& keys, const OptionalTensor& bias, const OptionalTensor& positions)
       : keys(keys ? keys->contiguous() : Tensor()),
         bias(bias ? bias->contiguous() : Tensor()),
         positions(positions ? positions->contiguous() : Tensor()) {}
-  Tensor keys, bias, positions;
+  Spans(const Tensor& query_offsets, const Tensor& key_offsets, int64_t longest_query, int64_t longest_key)
+      : query_offsets(query_offsets.contiguous()),
+        key_offsets(key_offsets.contiguous()),
+        longest_query(longest_query),
+        longest_key(longest_key) {}
+  bool packed() const { return query_offsets.defined(); }
+  Tensor keys, bias, positions, query_offsets, key_offsets;
+  int64_t longest_query = 0, longest_key = 0;
 };
 
 const int32_t* ints(const Tensor& x) { return x.defined() ? x.const_data_ptr<int32_t>() : nullptr; }
@@ -48,7 +56,8 @@ bool has_kernel(const Tensor& q) {
 
 kernels::AttentionParams params_of(const Tensor& q, const Tensor& k, const Tensor& v, const Spans& spans,
                                    const Tensor& out, const Tensor& logsumexp) {
-  const int64_t queries = q.size(1), groups = spans.keys.defined() ? spans.keys.size(1) : 1;
+  const int64_t queries = spans.packed() ? spans.longest_query : q.size(1),
+                groups = spans.keys.defined() ? spans.keys.size(1) : 1;
   return {.q = q.const_data_ptr(),
           .k = k.const_data_ptr(),
           .v = v.const_data_ptr(),
@@ -59,13 +68,15 @@ kernels::AttentionParams params_of(const Tensor& q, const Tensor& k, const Tenso
           .k_strides = strides_of(k),
           .v_strides = strides_of(v),
           .out_strides = strides_of(out),
-          .batch = q.size(0),
+          .batch = spans.packed() ? spans.query_offsets.numel() - 1 : q.size(0),
           .queries = queries,
-          .keys = k.size(1),
+          .keys = spans.packed() ? spans.longest_key : k.size(1),
           .heads = q.size(2),
           .key_heads = k.size(2),
           .head_dim = q.size(3),
-          .total_queries = q.size(0) * queries,
+          .query_offsets_B1 = ints(spans.query_offsets),
+          .key_offsets_B1 = ints(spans.key_offsets),
+          .total_queries = q.size(0) * q.size(1),
           .key_spans = ints(spans.keys),
           .query_groups = groups,
           .queries_per_group = groups > 1 ? (queries + groups - 1) / groups : 0,
@@ -109,6 +120,14 @@ Pair composed(const Tensor& q, const Tensor& k_BTGD, const Tensor& v_BTGD, const
                             .logical_and(inside(count(keys).unsqueeze(0), begin, end).unsqueeze(1));
     scores = scores + both.unsqueeze(1).to(at::kFloat);
   }
+  if (spans.packed()) {  // a token belongs to the row of the last offset at or before it
+    const auto row_of = [&](const Tensor& offsets, int64_t n) {
+      return at::bucketize(count(n), offsets.slice(0, 1), /*out_int32=*/false, /*right=*/true);
+    };
+    const Tensor same =
+        row_of(spans.query_offsets, queries).unsqueeze(1).eq(row_of(spans.key_offsets, keys).unsqueeze(0));
+    scores = scores.masked_fill(same.logical_not(), -std::numeric_limits<float>::infinity());
+  }
   if (spans.keys.defined()) {
     const int64_t groups = spans.keys.size(1), per_group = (queries + groups - 1) / groups;
     const Tensor of_query =
@@ -126,22 +145,35 @@ Pair composed(const Tensor& q, const Tensor& k_BTGD, const Tensor& v_BTGD, const
   return {at::matmul(p, v).transpose(1, 2), flat.view({heads, -1})};
 }
 
-Pair attention_cuda(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& key_spans,
-                    const OptionalTensor& bias_spans, const OptionalTensor& query_positions) {
-  ops::check_attention(q, k, v, key_spans, bias_spans, query_positions);
-  const Spans spans(key_spans, bias_spans, query_positions);
+Pair attend(const Tensor& q, const Tensor& k, const Tensor& v, const Spans& spans) {
   const auto [out, logsumexp] = has_kernel(q) ? kernel_forward(q, k, v, spans) : composed(q, k, v, spans);
   return {out, by_row(logsumexp, q)};
 }
 
+Pair attention_cuda(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& key_spans,
+                    const OptionalTensor& bias_spans, const OptionalTensor& query_positions) {
+  ops::check_attention(q, k, v, key_spans, bias_spans, query_positions);
+  return attend(q, k, v, Spans(key_spans, bias_spans, query_positions));
+}
+
+/// As one row that offsets cut.
+Pair packed_cuda(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& query_offsets,
+                 const Tensor& key_offsets, int64_t longest_query, int64_t longest_key) {
+  ops::check_packed_attention(q, k, v, query_offsets, key_offsets, longest_query, longest_key);
+  const auto [out, logsumexp] = attend(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0),
+                                       Spans(query_offsets, key_offsets, longest_query, longest_key));
+  return {out.squeeze(0), logsumexp.squeeze(0)};
+}
+
 struct Attention : torch::autograd::Function<Attention> {
   static tensor_list forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
-                             const OptionalTensor& key_spans, const OptionalTensor& bias_spans,
-                             const OptionalTensor& query_positions) {
+                             const Spans& spans) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    const Spans spans(key_spans, bias_spans, query_positions);
     const auto [out, logsumexp] = kernel_forward(q, k, v, spans);
-    context->save_for_backward({q, k, v, out, logsumexp, spans.keys, spans.bias, spans.positions});
+    context->save_for_backward({q, k, v, out, logsumexp, spans.keys, spans.bias, spans.positions,
+                                spans.query_offsets, spans.key_offsets});
+    context->saved_data["longest_query"] = spans.longest_query;
+    context->saved_data["longest_key"] = spans.longest_key;
     const Tensor sums = by_row(logsumexp, q);
     context->mark_non_differentiable({sums});
     return {out, sums};
@@ -152,7 +184,10 @@ struct Attention : torch::autograd::Function<Attention> {
     const Tensor q = aligned(saved[0]), k = aligned(saved[1]), v = aligned(saved[2]), &out = saved[3],
                  &logsumexp = saved[4];
     const auto some = [](const Tensor& x) { return x.defined() ? OptionalTensor(x) : OptionalTensor(); };
-    const Spans spans(some(saved[5]), some(saved[6]), some(saved[7]));
+    const Spans spans = saved[8].defined()
+                            ? Spans(saved[8], saved[9], context->saved_data["longest_query"].toInt(),
+                                    context->saved_data["longest_key"].toInt())
+                            : Spans(some(saved[5]), some(saved[6]), some(saved[7]));
     const kernels::AttentionParams params = params_of(q, k, v, spans, out, logsumexp);
     // gradients are laid out like their tensors
     const Tensor dout = grads[0].contiguous();
@@ -164,24 +199,43 @@ struct Attention : torch::autograd::Function<Attention> {
                                                 .dv = dv.mutable_data_ptr()};
     const CudaKernelContext kernel_context(q, kernels::attention_backward_workspace_size(params));
     check_kernel(kernels::attention_backward_cuda(params, gradients, kernel_context), "attention_backward");
-    return {dq, dk, dv, Tensor(), Tensor(), Tensor()};
+    return {dq, dk, dv, Tensor()};
   }
 };
+
+Pair attend_with_gradient(const Tensor& q, const Tensor& k, const Tensor& v, const Spans& spans) {
+  if (!has_kernel(q)) {
+    const auto [out, logsumexp] = composed(q, k, v, spans);
+    return {out, by_row(logsumexp, q)};
+  }
+  const tensor_list result = Attention::apply(q, k, v, spans);
+  return {result[0], result[1]};
+}
 
 Pair attention_autograd(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& key_spans,
                         const OptionalTensor& bias_spans, const OptionalTensor& query_positions) {
   ops::check_attention(q, k, v, key_spans, bias_spans, query_positions);
-  if (!has_kernel(q)) {
-    const auto [out, logsumexp] = composed(q, k, v, Spans(key_spans, bias_spans, query_positions));
-    return {out, by_row(logsumexp, q)};
-  }
-  const tensor_list result = Attention::apply(q, k, v, key_spans, bias_spans, query_positions);
-  return {result[0], result[1]};
+  return attend_with_gradient(q, k, v, Spans(key_spans, bias_spans, query_positions));
+}
+
+Pair packed_autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& query_offsets,
+                     const Tensor& key_offsets, int64_t longest_query, int64_t longest_key) {
+  ops::check_packed_attention(q, k, v, query_offsets, key_offsets, longest_query, longest_key);
+  const auto [out, logsumexp] =
+      attend_with_gradient(q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0),
+                           Spans(query_offsets, key_offsets, longest_query, longest_key));
+  return {out.squeeze(0), logsumexp.squeeze(0)};
 }
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(mmada, CUDA, m) { m.impl("attention", attention_cuda); }
-TORCH_LIBRARY_IMPL(mmada, AutogradCUDA, m) { m.impl("attention", attention_autograd); }
+TORCH_LIBRARY_IMPL(mmada, CUDA, m) {
+  m.impl("attention", attention_cuda);
+  m.impl("packed_attention", packed_cuda);
+}
+TORCH_LIBRARY_IMPL(mmada, AutogradCUDA, m) {
+  m.impl("attention", attention_autograd);
+  m.impl("packed_attention", packed_autograd);
+}
 
 }  // namespace mmada

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/distributed/group.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <torch/csrc/distributed/c10d/debug.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupWrapper.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <utility>
+
+#include "mmada/core/check.h"
+
+namespace mmada {
+namespace {
+
+using StorePtr = c10::intrusive_ptr<c10d::Store>;
+
+StorePtr connect_store(const ProcessEnvironment& environment, const GroupOptions& options) {
+  c10d::TCPStoreOptions store;
+  store.port = environment.master_port;
+  store.isServer = environment.rank == 0 && !environment.store_is_served;
+  store.numWorkers = static_cast<size_t>(environment.world_size);
+  store.waitWorkers = !environment.store_is_served;
+  store.timeout = options.timeout;
+  StorePtr served = c10::make_intrusive<c10d::TCPStore>(environment.master_address, store);
+  return c10::make_intrusive<c10d::PrefixStore>(cat("mmada/", environment.restart), served);
+}
+
+/// Gloo, behind the wrapper that compares calls where the environment asks for it.
+c10::intrusive_ptr<c10d::Backend> gloo(const std::string& prefix, const StorePtr& store,
+                                       const ProcessEnvironment& environment, const GroupOptions& options) {
+  const auto gloo_options = c10d::ProcessGroupGloo::Options::create(options.timeout);
+  gloo_options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(prefix, store),
+                                                     environment.rank, environment.world_size, gloo_options);
+}
+
+}  // namespace
+
+struct Group::Connection {
+  StorePtr store;
+  c10::intrusive_ptr<c10d::ProcessGroup> group;
+};
+
+Group Group::connect(const ProcessEnvironment& environment, const GroupOptions& options) {
+  Group group;
+  if (environment.world_size == 1) return group;
+  group.rank_ = environment.rank;
+  group.size_ = environment.world_size;
+  try {
+    using Backends = c10d::ProcessGroup;
+    const StorePtr store = connect_store(environment, options);
+    auto processes = c10::make_intrusive<Backends>(store, environment.rank, environment.world_size);
+    c10::intrusive_ptr<c10d::Backend> backend = gloo("gloo", store, environment, options);
+    c10d::setDebugLevelFromEnvironment();
+    if (c10d::debug_level() == c10d::DebugLevel::Detail)
+      backend =
+          c10::make_intrusive<c10d::ProcessGroupWrapper>(backend, gloo("check", store, environment, options));
+    processes->setBackend(at::kCPU, Backends::BackendType::GLOO, backend);
+    processes->setDefaultBackend(Backends::BackendType::GLOO);
+    processes->setGroupName("world");
+    group.connection_ = std::make_shared<Connection>(Connection{store, processes});
+  } catch (const c10::Error& error) {
+    throw Error(cat("process group: rank ", environment.rank, " of ", environment.world_size, " at ",
+                    environment.master_address, ":", environment.master_port, ": ",
+                    error.what_without_backtrace()));
+  }
+  return group;
+}
+
+void Group::Work::wait() {
+  if (wait_) std::exchange(wait_, nullptr)();
+}
+
+template <class Start>
+Group::Work Group::start(const char* collective, const Start& start) const {
+  const auto failed = [collective, rank = rank_, size = size_](const std::exception& error) {
+    const auto* torch = dynamic_cast<const c10::Error*>(&error);
+    return Error(cat("process group: rank ", rank, " of ", size, ": ", collective, ": ",
+                     torch != nullptr ? torch->what_without_backtrace() : error.what()));
+  };
+  Work work;
+  try {
+    const c10::intrusive_ptr<c10d::Work> under_way = start(*connection_->group);
+    work.wait_ = [under_way, failed] {
+      try {
+        under_way->wait();
+      } catch (const std::exception& error) {
+        throw failed(error);
+      }
+    };
+  } catch (const std::exception& error) {
+    throw failed(error);
+  }
+  return work;
+}
+
+Group::Work Group::all_gather(const at::Tensor& out, const at::Tensor& in) const {
+  const c10::NoGradGuard no_grad;
+  MMADA_CHECK(out.numel() == size_ * in.numel(), "all_gather: out: found ", out.numel(),
+              " elements, expected ", size_, " times the ", in.numel(), " of in");
+  if (!connection_) return out.copy_(in.view_as(out)), Work();
+  return start("all_gather", [&](c10d::ProcessGroup& group) {
+    at::Tensor output = out, input = in;
+    return group._allgather_base(output, input);
+  });
+}
+
+Group::Work Group::reduce_scatter(const at::Tensor& out, const at::Tensor& in) const {
+  const c10::NoGradGuard no_grad;
+  MMADA_CHECK(in.numel() == size_ * out.numel(), "reduce_scatter: in: found ", in.numel(),
+              " elements, expected ", size_, " times the ", out.numel(), " of out");
+  if (!connection_) return out.copy_(in.view_as(out)), Work();
+  return start("reduce_scatter", [&](c10d::ProcessGroup& group) {
+    at::Tensor output = out, input = in;
+    return group._reduce_scatter_base(output, input);
+  });
+}
+
+void Group::all_reduce(const at::Tensor& tensor) const {
+  if (!connection_) return;
+  std::vector<at::Tensor> tensors{tensor};
+  start("all_reduce", [&](c10d::ProcessGroup& group) { return group.allreduce(tensors); }).wait();
+}
+
+void Group::broadcast(const at::Tensor& tensor) const {
+  if (!connection_) return;
+  std::vector<at::Tensor> tensors{tensor};
+  start("broadcast", [&](c10d::ProcessGroup& group) { return group.broadcast(tensors); }).wait();
+}
+
+void Group::barrier() const {
+  if (connection_) start("barrier", [](c10d::ProcessGroup& group) { return group.barrier(); }).wait();
+}
+
+}  // namespace mmada

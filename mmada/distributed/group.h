@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <chrono>
+#include <memory>
+
+#include "mmada/distributed/environment.h"
+
+namespace mmada {
+
+struct GroupOptions {
+  /// After which a process that waits for others gives up. A process that died is noticed at once, one that
+  /// hangs only by this.
+  std::chrono::milliseconds timeout = std::chrono::seconds(300);
+};
+
+/// The processes of a run and what they do together. Copies share the connection.
+///
+/// Every collective is called by all processes, in the same order, with tensors of the same size and type; a
+/// process alone copies. Failures throw Error and name the rank. With TORCH_DISTRIBUTED_DEBUG=DETAIL a
+/// mismatch is reported with both calls; without, mismatched sizes may end a process (Gloo).
+class Group {
+ public:
+  /// A collective under way. Its tensors must live until it is over.
+  class Work {
+   public:
+    Work() = default;
+    /// Until the result is there (CPU), or until the device's stream will see it (GPU).
+    void wait();
+
+   private:
+    friend class Group;
+    std::function<void()> wait_;
+  };
+
+  /// A process alone.
+  Group() = default;
+  /// Meets the other processes of the environment over Gloo; alone where there are none.
+  static Group connect(const ProcessEnvironment& environment, const GroupOptions& options = {});
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  /// out [size x n] receives every rank's in [n], in rank order.
+  Work all_gather(const at::Tensor& out, const at::Tensor& in) const;
+  /// out [n] receives rank's part of the sum of every rank's in [size x n].
+  Work reduce_scatter(const at::Tensor& out, const at::Tensor& in) const;
+  /// Sums over the ranks, in place.
+  void all_reduce(const at::Tensor& tensor) const;
+  /// Every rank's tensor becomes rank 0's.
+  void broadcast(const at::Tensor& tensor) const;
+  /// Returns when every rank has called it.
+  void barrier() const;
+
+ private:
+  struct Connection;
+  template <class Start>
+  Work start(const char* collective, const Start& start) const;
+
+  int rank_ = 0, size_ = 1;
+  std::shared_ptr<Connection> connection_;
+};
+
+}  // namespace mmada

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+// The parameters of a unit are views of one flat tensor whose storage is emptied and filled again: whatever
+// kept such a view (a linear layer's graph keeps the transposed weight) sees the weights whenever they are
+// there. Letting go of the tensors instead would leave those views holding the memory.
+#include "mmada/distributed/shard.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/engine.h>
+
+#include <cmath>
+
+#include "mmada/core/check.h"
+
+namespace mmada {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+void fill_storage(const Tensor& tensor) {
+  c10::StorageImpl* storage = tensor.storage().unsafeGetStorageImpl();
+  const auto bytes = static_cast<size_t>(tensor.numel()) * tensor.itemsize();
+  storage->set_data_ptr_noswap(storage->allocator()->allocate(bytes));
+  storage->set_nbytes(bytes);
+}
+
+void empty_storage(const Tensor& tensor) {
+  c10::StorageImpl* storage = tensor.storage().unsafeGetStorageImpl();
+  storage->set_data_ptr_noswap(c10::DataPtr(nullptr, tensor.device()));
+  storage->set_nbytes(0);
+}
+
+Tensor view_of(const Tensor& flat, const FlatParameter& parameter) {
+  return flat.narrow(0, parameter.begin, parameter.numel).view(parameter.shape);
+}
+
+void grow(int64_t& held, int64_t& peak, int64_t bytes) {
+  held += bytes;
+  peak = std::max(peak, held);
+}
+
+}  // namespace
+
+struct ShardedModel::Unit {
+  enum class State { kReleased, kGathering, kWhole };
+
+  size_t index = 0;
+  FlatLayout layout;
+  Function function;
+  bool weights_in_backward = true;
+  Tensor master, gradient;     ///< [shard]
+  Tensor whole;                ///< [padded], emptied while released
+  std::vector<Tensor> leaves;  ///< views of it, one for each parameter
+  Tensor sent;                 ///< the shard in the compute type, while it is being gathered
+  Group::Work gather;
+  State state = State::kReleased;
+
+  int64_t whole_bytes() const { return layout.padded * static_cast<int64_t>(whole.itemsize()); }
+};
+
+ShardedModel::ShardedModel(Group group, ShardPolicy policy) : group_(std::move(group)), policy_(policy) {}
+ShardedModel::~ShardedModel() = default;
+
+size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, const Fill& fill,
+                         Function function, bool weights_in_backward) {
+  const c10::NoGradGuard no_grad;
+  MMADA_CHECK(!shapes.empty(), "sharded model: unit ", name, ": found no parameters, expected at least one");
+  auto unit = std::make_unique<Unit>();
+  unit->index = units_.size();
+  unit->layout = flat_layout(shapes, group_.size(), policy_.alignment);
+  unit->function = std::move(function);
+  unit->weights_in_backward = weights_in_backward || policy_.recompute;
+  const FlatLayout& layout = unit->layout;
+  const Tensor flat = at::zeros({layout.padded}, policy_.master);
+  for (const FlatParameter& parameter : layout.parameters) fill(parameter.name, view_of(flat, parameter));
+  unit->master = flat.narrow(0, group_.rank() * layout.shard, layout.shard).clone();
+  unit->gradient = at::zeros_like(unit->master);
+  for (const FlatLayout::Segment& segment : layout.segments(group_.rank())) {
+    const auto piece = [&](const Tensor& shard) {
+      return shard.narrow(0, segment.shard.begin, segment.shard.size()).detach();
+    };
+    const FlatParameter& parameter = layout.parameters[segment.parameter];
+    Tensor master = piece(unit->master).requires_grad_(true);
+    master.mutable_grad() = piece(unit->gradient);
+    segments_.push_back({parameter.name, parameter.shape, segment.offset, master});
+  }
+  unit->master.requires_grad_(true);
+  unit->whole = at::empty({layout.padded}, policy_.compute);
+  for (const FlatParameter& parameter : layout.parameters)
+    unit->leaves.push_back(view_of(unit->whole, parameter).detach().requires_grad_(true));
+  empty_storage(unit->whole);
+  units_.push_back(std::move(unit));
+  return units_.size() - 1;
+}
+
+void ShardedModel::start_gather(Unit& unit) {
+  if (unit.state != Unit::State::kReleased) return;
+  const c10::NoGradGuard no_grad;
+  fill_storage(unit.whole);
+  grow(counters_.whole_bytes, counters_.whole_peak_bytes, unit.whole_bytes());
+  unit.sent = unit.master.detach().to(policy_.compute);
+  unit.gather = group_.all_gather(unit.whole, unit.sent);
+  unit.state = Unit::State::kGathering;
+  ++counters_.gathers;
+  counters_.gathered_bytes += unit.whole_bytes();
+}
+
+void ShardedModel::finish_gather(Unit& unit) {
+  start_gather(unit);
+  if (unit.state == Unit::State::kWhole) return;
+  unit.gather.wait();
+  unit.sent = Tensor();
+  unit.state = Unit::State::kWhole;
+}
+
+void ShardedModel::release(Unit& unit) {
+  if (unit.state == Unit::State::kReleased) return;
+  finish_gather(unit);
+  empty_storage(unit.whole);
+  counters_.whole_bytes -= unit.whole_bytes();
+  unit.state = Unit::State::kReleased;
+}
+
+void ShardedModel::prefetch(int64_t unit, bool backward) {
+  if (!policy_.prefetch || unit < 0 || unit >= std::ssize(units_)) return;
+  if (!backward || units_[unit]->weights_in_backward) start_gather(*units_[unit]);
+}
+
+/// At the first unit of a backward pass: the engine waits for the reductions at its end.
+void ShardedModel::enter_backward() {
+  if (in_backward_) return;
+  in_backward_ = true;
+  torch::autograd::Engine::get_default_engine().queue_callback([this] {
+    wait_gradients();
+    in_backward_ = false;
+  });
+}
+
+/// Sums a unit's gradient over the processes, one unit at a time under way.
+void ShardedModel::submit(Unit& unit, const std::vector<Tensor>& gradients) {
+  const c10::NoGradGuard no_grad;
+  const Tensor flat = at::zeros({unit.layout.padded}, policy_.reduce);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (gradients[i].defined()) view_of(flat, unit.layout.parameters[i]).copy_(gradients[i]);
+  const auto bytes = static_cast<int64_t>(flat.nbytes());
+  grow(counters_.gradient_bytes, counters_.gradient_peak_bytes, bytes);
+  while (!reductions_.empty()) finish_reduction();
+  const Tensor shard = at::empty({unit.layout.shard}, policy_.reduce);
+  reductions_.push_back({&unit, group_.reduce_scatter(shard, flat), flat, shard});
+  ++counters_.reductions;
+  counters_.reduced_bytes += bytes;
+}
+
+void ShardedModel::finish_reduction() {
+  const c10::NoGradGuard no_grad;
+  Reduction& reduction = reductions_.front();
+  reduction.work.wait();
+  reduction.unit->gradient.add_(reduction.shard);
+  counters_.gradient_bytes -= static_cast<int64_t>(reduction.flat.nbytes());
+  reductions_.pop_front();
+}
+
+void ShardedModel::wait_gradients() {
+  while (!reductions_.empty()) finish_reduction();
+}
+
+void ShardedModel::zero_grad() {
+  for (const auto& unit : units_) unit->gradient.zero_();
+}
+
+double ShardedModel::grad_norm() {
+  const c10::NoGradGuard no_grad;
+  Tensor sum = at::zeros({1}, at::kDouble);
+  for (const auto& unit : units_) sum.add_(unit->gradient.to(at::kDouble).square().sum());
+  group_.all_reduce(sum);
+  return std::sqrt(sum.item<double>());
+}
+
+void ShardedModel::release_all() {
+  for (const auto& unit : units_) release(*unit);
+}
+
+void ShardedModel::abandon() {
+  reductions_.clear();
+  counters_.gradient_bytes = 0;
+  in_backward_ = false;
+  release_all();
+}
+
+std::vector<std::pair<std::string, Tensor>> ShardedModel::whole(size_t unit) {
+  const c10::NoGradGuard no_grad;
+  const Unit& of = *units_.at(unit);
+  const Tensor flat = at::empty({of.layout.padded}, policy_.master);
+  group_.all_gather(flat, of.master.detach()).wait();
+  std::vector<std::pair<std::string, Tensor>> parameters;
+  for (const FlatParameter& parameter : of.layout.parameters)
+    parameters.push_back({parameter.name, view_of(flat, parameter)});
+  return parameters;
+}
+
+/// The shard is an input so that the first unit, whose inputs are ids, has a node as well; its gradient goes
+/// into `gradient` beside autograd, which could otherwise not start the next unit before the sum is there.
+struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
+  static std::vector<Tensor> apart(at::TensorList inputs) {
+    std::vector<Tensor> result;
+    for (const Tensor& input : inputs) result.push_back(input.detach().requires_grad_(input.requires_grad()));
+    return result;
+  }
+
+  static Tensor forward(AutogradContext* context, const Tensor&, ShardedModel* model, Unit* unit,
+                        at::TensorList inputs) {
+    context->saved_data["model"] = reinterpret_cast<int64_t>(model);
+    context->saved_data["unit"] = reinterpret_cast<int64_t>(unit);
+    model->finish_gather(*unit);
+    const auto index = static_cast<int64_t>(unit->index);
+    model->prefetch(index + 1, false);
+    Tensor out;
+    if (model->policy_.recompute) {
+      context->save_for_backward(inputs.vec());
+      out = unit->function(unit->leaves, inputs);  // no graph: a Function's forward runs without
+    } else {
+      const std::vector<Tensor> own = apart(inputs);
+      const at::AutoGradMode with_grad(true);
+      out = unit->function(unit->leaves, own);
+      context->saved_data["inputs"] = c10::List<Tensor>(own);
+      context->saved_data["out"] = out;
+      out = out.detach();
+    }
+    // the last unit's backward comes next
+    if (model->policy_.release && index + 1 < std::ssize(model->units_)) model->release(*unit);
+    return out;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list grads) {
+    auto* model = reinterpret_cast<ShardedModel*>(context->saved_data["model"].toInt());
+    auto* unit = reinterpret_cast<Unit*>(context->saved_data["unit"].toInt());
+    model->enter_backward();
+    if (unit->weights_in_backward) model->finish_gather(*unit);
+    model->prefetch(static_cast<int64_t>(unit->index) - 1, true);
+    std::vector<Tensor> inputs;
+    Tensor out;
+    if (model->policy_.recompute) {
+      inputs = apart(context->get_saved_variables());
+      const at::AutoGradMode with_grad(true);
+      out = unit->function(unit->leaves, inputs);
+    } else {
+      inputs = context->saved_data["inputs"].toTensorVector();
+      out = context->saved_data["out"].toTensor();
+      context->saved_data.erase("inputs"), context->saved_data.erase("out");
+    }
+    std::vector<Tensor> wanted = unit->leaves;
+    for (const Tensor& input : inputs)
+      if (input.requires_grad()) wanted.push_back(input);
+    tensor_list found = torch::autograd::grad({out}, wanted, {grads[0]}, /*retain_graph=*/false,
+                                              /*create_graph=*/false, /*allow_unused=*/true);
+    tensor_list result(3);  // of the shard, the model and the unit
+    size_t next = unit->leaves.size();
+    for (const Tensor& input : inputs) result.push_back(input.requires_grad() ? found[next++] : Tensor());
+    found.resize(unit->leaves.size());
+    if (model->policy_.release) model->release(*unit);
+    model->submit(*unit, found);
+    return result;
+  }
+};
+
+Tensor ShardedModel::run(size_t unit, at::TensorList inputs) {
+  Unit& of = *units_.at(unit);
+  if (at::GradMode::is_enabled()) return UnitFunction::apply(of.master, this, &of, inputs);
+  finish_gather(of);
+  prefetch(static_cast<int64_t>(unit) + 1, false);
+  Tensor out = of.function(of.leaves, inputs);
+  if (policy_.release) release(of);
+  return out;
+}
+
+}  // namespace mmada

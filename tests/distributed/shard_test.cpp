@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/distributed/shard.h"
+
+#include <ATen/ATen.h>
+
+#include <map>
+
+#include "mmada/core/rng.h"
+#include "mmada/trainer/optimizer.h"
+#include "tests/distributed/ranks.h"
+
+namespace mmada {
+namespace {
+
+constexpr int64_t kVocabulary = 23, kWidth = 16, kTokens = 6, kSequences = 12, kMicroBatches = 2, kSteps = 10;
+
+using Named = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// A small network of units: parameters, and what each computes of them. The head gives the summed loss.
+struct UnitDescription {
+  std::string name;
+  ShardedModel::NamedShapes shapes;
+  ShardedModel::Function function;
+};
+std::vector<UnitDescription> network() {
+  const auto embed = [](at::TensorList w, at::TensorList in) { return at::embedding(w[0], in[0]); };
+  const auto block = [](at::TensorList w, at::TensorList in) {
+    const at::Tensor h = in[0] * w[0];
+    return in[0] + at::matmul(at::silu(at::matmul(h, w[1].t())), w[2].t());
+  };
+  const auto head = [](at::TensorList w, at::TensorList in) {
+    const at::Tensor logits = at::matmul(in[0] * w[0], w[1].t()).flatten(0, 1);
+    return at::cross_entropy_loss(logits, in[1].flatten(), {}, at::Reduction::Sum);
+  };
+  std::vector<UnitDescription> units{{"embedding", {{"wte", {kVocabulary, kWidth}}}, embed}};
+  for (const std::string name : {"block0", "block1", "block2"})
+    units.push_back(
+        {name,
+         {{name + ".norm", {kWidth}}, {name + ".up", {40, kWidth}}, {name + ".down", {kWidth, 40}}},
+         block});
+  units.push_back({"head", {{"ln_f", {kWidth}}, {"ff_out", {kVocabulary, kWidth}}}, head});
+  return units;
+}
+
+/// From a stream of the parameter's name: any process builds any parameter alone.
+void fill(const std::string& name, const at::Tensor& parameter) {
+  Rng rng(3, name);
+  const at::Tensor values = at::empty(parameter.sizes(), at::kDouble);
+  for (int64_t i = 0; i < values.numel(); ++i) values.mutable_data_ptr<double>()[i] = 0.3 * rng.normal();
+  parameter.copy_(values);
+}
+
+struct Batch {
+  at::Tensor ids, targets;
+};
+Batch batch(int64_t step, int64_t micro) {
+  Rng rng(5, "batch", static_cast<uint64_t>(step * kMicroBatches + micro));
+  Batch batch{at::empty({kSequences, kTokens}, at::kLong), at::empty({kSequences, kTokens}, at::kLong)};
+  for (const at::Tensor& tensor : {batch.ids, batch.targets})
+    for (int64_t i = 0; i < tensor.numel(); ++i)
+      tensor.mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(kVocabulary));
+  return batch;
+}
+constexpr double kDenominator = kSequences * kTokens * kMicroBatches;
+
+struct Trace {
+  std::vector<double> loss, norm;
+  Named weights;
+};
+
+/// Gradients cut to a norm of 1, then AdamW in fp32 and plain descent in fp64.
+void update(const std::vector<NamedParameter>& parameters, AdamW* adam, double norm) {
+  const c10::NoGradGuard no_grad;
+  const double scale = std::min(1.0, 1.0 / (norm + 1e-6));
+  for (const NamedParameter& parameter : parameters) parameter.tensor.grad().mul_(scale);
+  if (adam != nullptr) return adam->step(1.0);
+  for (const NamedParameter& parameter : parameters)
+    at::Tensor(parameter.tensor).sub_(parameter.tensor.grad(), 0.1);
+}
+
+std::unique_ptr<AdamW> optimizer(const std::vector<NamedParameter>& parameters, at::ScalarType type) {
+  if (type == at::kDouble) return nullptr;
+  return std::make_unique<AdamW>(parameters, AdamWOptions{.learning_rate = 1e-2, .weight_decay = 0.1});
+}
+
+/// One process, no sharding code.
+Trace train_plainly(at::ScalarType type) {
+  const auto units = network();
+  std::vector<std::vector<at::Tensor>> weights;
+  std::vector<NamedParameter> parameters;
+  for (const UnitDescription& unit : units) {
+    weights.emplace_back();
+    for (const auto& [name, shape] : unit.shapes) {
+      at::Tensor parameter = at::empty(shape, type);
+      fill(name, parameter);
+      parameter.requires_grad_(true).mutable_grad() = at::zeros_like(parameter);
+      weights.back().push_back(parameter);
+      parameters.push_back({name, parameter, ParameterKind::kLinear});
+    }
+  }
+  const auto adam = optimizer(parameters, type);
+  Trace trace;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    double loss = 0, square = 0;
+    for (const NamedParameter& parameter : parameters) parameter.tensor.grad().zero_();
+    for (int64_t micro = 0; micro < kMicroBatches; ++micro) {
+      const Batch data = batch(step, micro);
+      at::Tensor x = data.ids;
+      for (size_t i = 0; i + 1 < units.size(); ++i) x = units[i].function(weights[i], {x});
+      const at::Tensor sum = units.back().function(weights.back(), {x, data.targets}) / kDenominator;
+      sum.backward();
+      loss += sum.item<double>();
+    }
+    for (const NamedParameter& parameter : parameters)
+      square += parameter.tensor.grad().to(at::kDouble).square().sum().item<double>();
+    trace.loss.push_back(loss), trace.norm.push_back(std::sqrt(square));
+    update(parameters, adam.get(), trace.norm.back());
+  }
+  for (const NamedParameter& parameter : parameters)
+    trace.weights.push_back({parameter.name, parameter.tensor.detach()});
+  return trace;
+}
+
+/// Mistakes that the comparison has to see.
+enum class Mistake { kNone, kLostGradient, kAveraged, kStaleWeights };
+
+ShardedModel build(const Group& group, const ShardPolicy& policy) {
+  ShardedModel model(group, policy);
+  for (const UnitDescription& unit : network())
+    model.add(unit.name, unit.shapes, fill, unit.function, unit.name != "embedding");
+  return model;
+}
+
+at::Tensor loss_of_share(ShardedModel& model, const Batch& data) {
+  const int64_t size = model.group().size(), share = kSequences / size, rank = model.group().rank();
+  const int64_t begin = rank * share, count = rank + 1 == size ? kSequences - begin : share;
+  at::Tensor x = data.ids.narrow(0, begin, count);
+  for (size_t i = 0; i < 4; ++i) x = model.run(i, {x});
+  return model.run(4, {x, data.targets.narrow(0, begin, count)}) / kDenominator;
+}
+
+Trace train_sharded(const Group& group, const ShardPolicy& policy, Mistake mistake = Mistake::kNone) {
+  ShardedModel model = build(group, policy);
+  std::vector<NamedParameter> parameters;
+  for (const ShardSegment& segment : model.segments())
+    parameters.push_back(
+        {segment.name + "/" + std::to_string(segment.offset), segment.master, ParameterKind::kLinear});
+  const auto adam = optimizer(parameters, policy.master);
+  Trace trace;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    at::Tensor loss = at::zeros({1}, at::kDouble);
+    model.zero_grad();
+    for (int64_t micro = 0; micro < kMicroBatches; ++micro) {
+      at::Tensor sum = loss_of_share(model, batch(step, micro));
+      loss.add_(sum.detach().to(at::kDouble));
+      if (mistake == Mistake::kLostGradient && group.rank() == 1) sum = sum * 0.0;
+      if (mistake == Mistake::kAveraged) sum = sum / group.size();
+      sum.backward();
+    }
+    group.all_reduce(loss);
+    trace.loss.push_back(loss.item<double>()), trace.norm.push_back(model.grad_norm());
+    update(parameters, adam.get(), trace.norm.back());
+    if (mistake != Mistake::kStaleWeights) model.release_all();
+  }
+  model.release_all();
+  for (size_t unit = 0; unit < 5; ++unit)
+    for (const auto& parameter : model.whole(unit)) trace.weights.push_back(parameter);
+  const ShardCounters& counters = model.counters();
+  CHECK(counters.whole_bytes == 0);
+  CHECK(counters.gradient_bytes == 0);
+  return trace;
+}
+
+struct Difference {
+  double loss = 0, norm = 0, weights = 0;
+};
+/// Losses and norms relative, weights absolute.
+Difference difference(const Trace& a, const Trace& b) {
+  Difference d;
+  REQUIRE(a.weights.size() == b.weights.size());
+  for (size_t i = 0; i < a.loss.size(); ++i) {
+    d.loss = std::max(d.loss, std::abs(a.loss[i] - b.loss[i]) / std::abs(b.loss[i]));
+    d.norm = std::max(d.norm, std::abs(a.norm[i] - b.norm[i]) / b.norm[i]);
+  }
+  for (size_t i = 0; i < a.weights.size(); ++i) {
+    CHECK(a.weights[i].first == b.weights[i].first);
+    d.weights = std::max(d.weights, (a.weights[i].second - b.weights[i].second).abs().max().item<double>());
+  }
+  return d;
+}
+
+std::vector<ShardPolicy> policies(at::ScalarType type) {
+  std::vector<ShardPolicy> result;
+  for (const bool release : {true, false})
+    for (const bool recompute : {true, false})
+      for (const bool prefetch : {true, false})
+        result.push_back({.release = release,
+                          .recompute = recompute,
+                          .prefetch = prefetch,
+                          .master = type,
+                          .compute = type,
+                          .reduce = type});
+  return result;
+}
+
+TEST_CASE("sharded steps in every rank", "[.equal]") {
+  const Group group = test::connect();
+  const Trace plain = train_plainly(at::kDouble), plain_fp32 = train_plainly(at::kFloat);
+  CHECK(plain.loss.back() < plain.loss.front());
+  for (const ShardPolicy& policy : policies(at::kDouble)) {
+    INFO("release " << policy.release << ", recompute " << policy.recompute << ", prefetch "
+                    << policy.prefetch);
+    const Difference d = difference(train_sharded(group, policy), plain);
+    CHECK(d.loss < 1e-13);
+    CHECK(d.norm < 1e-13);
+    CHECK(d.weights < 1e-13);
+  }
+  for (const ShardPolicy& policy : policies(at::kFloat)) {
+    const Difference d = difference(train_sharded(group, policy), plain_fp32);
+    CHECK(d.loss < 1e-6);
+    CHECK(d.norm < 1e-5);
+    CHECK(d.weights < 1e-6);
+  }
+}
+
+TEST_CASE("one to four processes take the steps of a single one that knows no shards") {
+  for (const int processes : {1, 2, 3, 4}) CHECK(test::run_ranks("[.equal]", processes) == 0);
+}
+
+TEST_CASE("wrong steps in every rank", "[.wrong]") {
+  const Group group = test::connect();
+  const Trace plain = train_plainly(at::kFloat);
+  ShardPolicy policy;
+  const Difference lost = difference(train_sharded(group, policy, Mistake::kLostGradient), plain);
+  CHECK(lost.weights > 1e-3);
+  // AdamW is blind to the gradients' scale: only the norm tells
+  CHECK(difference(train_sharded(group, policy, Mistake::kAveraged), plain).norm > 0.1);
+  policy.release = false;
+  CHECK(difference(train_sharded(group, policy, Mistake::kStaleWeights), plain).weights > 1e-3);
+}
+
+TEST_CASE("a lost gradient, an averaged one and stale weights are seen by the comparison") {
+  CHECK(test::run_ranks("[.wrong]", 2) == 0);
+}
+
+TEST_CASE("memory and traffic in every rank", "[.counted]") {
+  const Group group = test::connect();
+  const auto run = [&](const ShardPolicy& policy) {
+    ShardedModel model = build(group, policy);
+    loss_of_share(model, batch(0, 0)).backward();
+    return model.counters();
+  };
+  int64_t padded = 0, largest = 0;
+  for (const UnitDescription& unit : network()) {
+    const int64_t bytes = flat_layout(unit.shapes, group.size(), 64).padded * 4;
+    padded += bytes, largest = std::max(largest, bytes);
+  }
+  const ShardCounters recomputed = run({});
+  CHECK(recomputed.gathers == 5 + 4);  // the last unit stays for its backward
+  CHECK(recomputed.reductions == 5);
+  CHECK(recomputed.reduced_bytes == padded);
+  CHECK(recomputed.whole_peak_bytes <= 2 * largest);
+  CHECK(recomputed.gradient_peak_bytes <= 2 * largest);
+  CHECK(run({.prefetch = false}).whole_peak_bytes == largest);
+  CHECK(run({.recompute = false}).gathers == 5 + 3);  // an embedding's backward reads no weights
+  CHECK(run({.release = false}).gathers == 5);
+  CHECK(run({.release = false}).whole_peak_bytes == padded);
+}
+
+TEST_CASE("at most two whole units are held at a time, and every unit is gathered twice at most") {
+  CHECK(test::run_ranks("[.counted]", 2) == 0);
+}
+
+TEST_CASE("bf16 in every rank", "[.bf16]") {
+  const Group group = test::connect();
+  const Trace plain = train_plainly(at::kFloat);
+  for (const at::ScalarType reduce : {at::kFloat, at::kBFloat16}) {
+    const Difference d =
+        difference(train_sharded(group, {.compute = at::kBFloat16, .reduce = reduce}), plain);
+    CHECK(d.loss < 0.02);
+    CHECK(d.loss > 1e-6);
+  }
+}
+
+TEST_CASE("bf16 parameters over fp32 masters stay near the fp32 run") {
+  CHECK(test::run_ranks("[.bf16]", 3) == 0);
+}
+
+TEST_CASE("two forwards before one backward give the sum of their gradients") {
+  for (const ShardPolicy& policy : policies(at::kDouble)) {
+    ShardedModel together = build({}, policy), apart = build({}, policy);
+    (loss_of_share(together, batch(0, 0)) + loss_of_share(together, batch(0, 1))).backward();
+    loss_of_share(apart, batch(0, 0)).backward();
+    loss_of_share(apart, batch(0, 1)).backward();
+    CHECK(together.grad_norm() == Approx(apart.grad_norm()).epsilon(1e-13));
+  }
+}
+
+TEST_CASE("an error inside a step leaves a model that can go on") {
+  ShardedModel model = build({}, {});
+  const at::Tensor bad = at::full({2, kTokens}, 99, at::kLong);
+  CHECK_THROWS(model.run(0, {bad}));
+  model.abandon();
+  CHECK(model.counters().whole_bytes == 0);
+  loss_of_share(model, batch(0, 0)).backward();
+  CHECK(model.grad_norm() > 0);
+}
+
+}  // namespace
+}  // namespace mmada
