@@ -69,14 +69,13 @@ struct Operand {
  private:
   using Chunk = std::array<uint32_t, 4>;
   struct alignas(16) Aligned : Chunk {};
-  static std::vector<Aligned> aligned(size_t count) {
-    return std::vector<Aligned>(count * sizeof(T) / 16 + 1);
-  }
-  std::vector<Aligned> narrow_;
+  static Shared<Aligned> aligned(size_t count) { return Shared<Aligned>(count * sizeof(T) / 16 + 1); }
+  Shared<Aligned> narrow_;
 };
 
 /// Largest |a - b|; NaN when either has one.
-inline double error(const std::vector<float>& a, const std::vector<float>& b) {
+template <class A, class B>
+double error(const A& a, const B& b) {
   double worst = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::isinf(a[i]) && a[i] == b[i]) continue;

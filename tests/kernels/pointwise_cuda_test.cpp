@@ -3,6 +3,7 @@
 #include "kernels/rope/rope.h"
 #include "kernels/swiglu/swiglu.h"
 #include "operand.h"
+#include "sparse.h"
 
 using namespace mmada::kernels;
 using namespace emulation;
@@ -38,8 +39,9 @@ TEMPLATE_TEST_CASE("swiglu and its gradients are the oracle's, rounded once", "[
         dup(count, 6);
     const SwigluParams params{gate.data(), up.data(), out.data(), float_type<TestType>(), count};
     out.clear(), dgate.clear(), dup.clear();
-    REQUIRE(swiglu_cuda(params, {}) == Status::kOk);
-    REQUIRE(swiglu_backward_cuda(params, {dout.data(), dgate.data(), dup.data()}, {}) == Status::kOk);
+    REQUIRE(finished(swiglu_cuda(params, {})) == Status::kOk);
+    REQUIRE(finished(swiglu_backward_cuda(params, {dout.data(), dgate.data(), dup.data()}, {})) ==
+            Status::kOk);
     std::vector<float> exact(count), exact_gate(count), exact_up(count);
     const SwigluParams wide{gate.wide.data(), up.wide.data(), exact.data(), FloatType::kF32, count};
     swiglu_ref(wide);
@@ -56,7 +58,7 @@ TEST_CASE("swiglu works in place and where pointers are misaligned") {
   std::vector<float> exact(64);
   swiglu_ref({gate.wide.data() + 1, up.wide.data() + 1, exact.data(), FloatType::kF32, 64});
   const SwigluParams params{gate.data() + 1, up.data() + 1, gate.data() + 1, FloatType::kBF16, 64};
-  REQUIRE(swiglu_cuda(params, {}) == Status::kOk);
+  REQUIRE(finished(swiglu_cuda(params, {})) == Status::kOk);
   const std::vector<float> values = gate.values();
   check_rounded<__nv_bfloat16>({values.begin() + 1, values.end()}, exact);
   CHECK(values[0] == gate.wide[0]);
@@ -75,11 +77,12 @@ TEMPLATE_TEST_CASE("rope rotates q and k like the oracle, at any positions, and 
     const auto count = [&](int64_t heads) { return static_cast<size_t>(s.tokens * heads * s.head_dim); };
     Operand<TestType> q(count(s.heads), 1), k(count(s.key_heads), 2), q_out(q.wide.size(), 3),
         k_out(k.wide.size(), 4);
-    std::vector<float> cos(kRows * half), sin(kRows * half), exact_q(q.wide.size()), exact_k(k.wide.size());
+    Shared<float> cos(kRows * half), sin(kRows * half);
+    std::vector<float> exact_q(q.wide.size()), exact_k(k.wide.size());
     for (size_t i = 0; i < cos.size(); ++i)
       cos[i] = static_cast<float>(std::cos(0.37 * static_cast<double>(i))),
       sin[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)));
-    const std::vector<int32_t> positions = {39, 0, 7, 7, 20};
+    const Shared<int32_t> positions = {39, 0, 7, 7, 20};
     RopeParams params;
     params.positions_T = positions.data(), params.cos = cos.data(), params.sin = sin.data();
     params.q_stride = params.q_out_stride = s.heads * s.head_dim;
@@ -94,20 +97,20 @@ TEMPLATE_TEST_CASE("rope rotates q and k like the oracle, at any positions, and 
     params.q_THD = q.data(), params.k_TGD = k.data(), params.q_out = q_out.data(),
     params.k_out = k_out.data();
     q_out.clear(), k_out.clear();
-    REQUIRE(rope_cuda(params, {}) == Status::kOk);
+    REQUIRE(finished(rope_cuda(params, {})) == Status::kOk);
     check_rounded<TestType>(q_out.values(), exact_q);
     check_rounded<TestType>(k_out.values(), exact_k);
     RopeParams rows = params;  // without positions they begin anew with every row
     rows.positions_T = nullptr, rows.row_tokens = 2;
-    const std::vector<int32_t> anew = {0, 1, 0, 1, 0};
+    const Shared<int32_t> anew = {0, 1, 0, 1, 0};
     wide.positions_T = anew.data();
     rope_ref(wide);
     Operand<TestType> q_rows(q.wide.size(), 5), k_rows(k.wide.size(), 6);
     rows.q_out = q_rows.data(), rows.k_out = k_rows.data();
-    REQUIRE(rope_cuda(rows, {}) == Status::kOk);
+    REQUIRE(finished(rope_cuda(rows, {})) == Status::kOk);
     check_rounded<TestType>(q_rows.values(), exact_q);
     params.q_THD = params.q_out, params.k_TGD = params.k_out, params.inverse = true;  // in place
-    REQUIRE(rope_cuda(params, {}) == Status::kOk);
+    REQUIRE(finished(rope_cuda(params, {})) == Status::kOk);
     CHECK(error(q_out.values(), q.wide) <= 3 * unit<TestType>() * 4);  // two roundings of values below 4
   }
 }
@@ -124,7 +127,8 @@ TEMPLATE_TEST_CASE("RMSNorm with and without a residual is the oracle's at awkwa
     Operand<TestType> x(count, 1), residual(count, 2), weight(s.width, 3), out(count, 4), sum(count, 5);
     for (const bool with_residual : {false, true}) {
       RmsNormParams params{.rows = s.rows, .width = s.width, .eps = 1e-5f};
-      std::vector<float> exact(count), exact_sum(count), inverse(s.rows), exact_inverse(s.rows);
+      Shared<float> inverse(s.rows);
+      std::vector<float> exact(count), exact_sum(count), exact_inverse(s.rows);
       RmsNormParams wide = params;
       wide.x_ND = x.wide.data(), wide.weight_D = weight.wide.data(), wide.out_ND = exact.data();
       wide.inverse_rms_N = exact_inverse.data();
@@ -138,14 +142,14 @@ TEMPLATE_TEST_CASE("RMSNorm with and without a residual is the oracle's at awkwa
       rms_norm_ref(wide);
       out.clear(), sum.clear();
       use(kWay);
-      REQUIRE(rms_norm_cuda(params, {}) == Status::kOk);
+      REQUIRE(finished(rms_norm_cuda(params, {})) == Status::kOk);
       const std::vector<float> first = out.values();
       check_rounded<TestType>(first, exact, 3);  // of the sum, of the norm, of the product with the weight
       if (with_residual) check_rounded<TestType>(sum.values(), exact_sum);
       CHECK(error(inverse, exact_inverse) < 2 * unit<TestType>());
       for (const Way way : all_ways()) {
         use(way);
-        REQUIRE(rms_norm_cuda(params, {}) == Status::kOk);
+        REQUIRE(finished(rms_norm_cuda(params, {})) == Status::kOk);
         CHECK(out.values() == first);
       }
     }
@@ -162,7 +166,8 @@ TEMPLATE_TEST_CASE("gradients of RMSNorm are the oracle's and the same bits unde
   for (const Sizes s : all) {
     const auto count = static_cast<size_t>(s.rows * s.width);
     Operand<TestType> x(count, 1), weight(s.width, 2), dout(count, 3), dsum(count, 4), dx(count, 5);
-    std::vector<float> inverse(s.rows), unused(count), exact(count), dweight(s.width), exact_weight(s.width);
+    Shared<float> inverse(s.rows), dweight(s.width);
+    std::vector<float> unused(count), exact(count), exact_weight(s.width);
     const RmsNormParams wide{.x_ND = x.wide.data(),
                              .weight_D = weight.wide.data(),
                              .out_ND = unused.data(),
@@ -174,19 +179,19 @@ TEMPLATE_TEST_CASE("gradients of RMSNorm are the oracle's and the same bits unde
     rms_norm_backward_ref(wide, {dout.wide.data(), dsum.wide.data(), exact.data(), exact_weight.data()});
     RmsNormParams params = wide;
     params.x_ND = x.data(), params.weight_D = weight.data(), params.type = float_type<TestType>();
-    std::vector<float> workspace(rms_norm_backward_workspace_size(params) / sizeof(float) + 1, NAN);
+    Shared<float> workspace(rms_norm_backward_workspace_size(params) / sizeof(float) + 1, NAN);
     Context context;
     context.workspace = workspace.data(), context.workspace_bytes = (workspace.size() - 1) * sizeof(float);
     std::vector<float> first;
     for (const Way way : all_ways()) {
       use(way);
       dx.clear();
-      REQUIRE(rms_norm_backward_cuda(params, {dout.data(), dsum.data(), dx.data(), dweight.data()},
-                                     context) == Status::kOk);
+      REQUIRE(finished(rms_norm_backward_cuda(params, {dout.data(), dsum.data(), dx.data(), dweight.data()},
+                                              context)) == Status::kOk);
       check_rounded<TestType>(dx.values(), exact);
-      check_rounded<float>(dweight, exact_weight, 64);  // fp32 sums over the rows
-      if (first.empty()) first = dweight;
-      CHECK(dweight == first);
+      check_rounded<float>(host(dweight), exact_weight, 64);  // fp32 sums over the rows
+      if (first.empty()) first = host(dweight);
+      CHECK(host(dweight) == first);
     }
     if (s.rows > 0) {
       context.workspace_bytes -= 1;
@@ -211,4 +216,86 @@ TEST_CASE("pointwise kernels refuse contradictory sizes and launch nothing for n
   norm.width = 8, norm.residual_ND = &norm;
   CHECK(rms_norm_cuda(norm, {}) == Status::kInvalid);
   CHECK(mmada::simt::statistics().launches == 0);
+}
+
+TEST_CASE("RMSNorm reads and writes rows beyond 2^31 elements") {
+  if (on_device()) return;
+  constexpr int64_t kWidth = 8192, kRows = kBeyond / kWidth + 2, kLast = (kRows - 1) * kWidth;
+  Sparse<__half> x(kRows * kWidth), dout(kRows * kWidth), out(kRows * kWidth), dx(kRows * kWidth);
+  Operand<__half> row(kWidth, 1), gradient(kWidth, 2), weight(kWidth, 3);
+  std::copy_n(row.data(), kWidth, x.data() + kLast);
+  std::copy_n(gradient.data(), kWidth, dout.data() + kLast);
+  std::vector<float> inverse(kRows), exact(kWidth), exact_dx(kWidth), exact_dweight(kWidth), dweight(kWidth);
+  RmsNormParams wide{.x_ND = row.wide.data(), .weight_D = weight.wide.data(), .out_ND = exact.data()};
+  wide.inverse_rms_N = inverse.data(), wide.rows = 1, wide.width = kWidth, wide.eps = 1e-5f;
+  rms_norm_ref(wide);
+  rms_norm_backward_ref(wide, {gradient.wide.data(), nullptr, exact_dx.data(), exact_dweight.data()});
+  RmsNormParams params = wide;
+  params.x_ND = x.data(), params.weight_D = weight.data(), params.out_ND = out.data();
+  params.type = FloatType::kF16, params.rows = kRows;
+  const LastBlockOnly last;
+  REQUIRE(rms_norm_cuda(params, {}) == Status::kOk);
+  const auto tail = [](Sparse<__half>& from) {
+    std::vector<float> values(kWidth);
+    for (int64_t i = 0; i < kWidth; ++i) values[i] = widen(from.data()[kLast + i]);
+    return values;
+  };
+  check_rounded<__half>(tail(out), exact, 3);
+  Sparse<float> workspace(static_cast<int64_t>(rms_norm_backward_workspace_size(params) / sizeof(float)));
+  Context context;
+  context.workspace = workspace.data(), context.workspace_bytes = rms_norm_backward_workspace_size(params);
+  REQUIRE(rms_norm_backward_cuda(params, {dout.data(), nullptr, dx.data(), dweight.data()}, context) ==
+          Status::kOk);
+  check_rounded<__half>(tail(dx), exact_dx);
+}
+
+TEST_CASE("swiglu reaches elements beyond 2^31") {
+  if (on_device()) return;
+  constexpr int64_t kGrid = 4096 * 256 * 8;  // elements that all blocks take at once: the last ends the array
+  constexpr int64_t kCount = kBeyond + kGrid, kTail = 8, kLast = kCount - kTail;
+  Sparse<__half> gate(kCount), up(kCount), out(kCount), dgate(kCount), dup(kCount);
+  Operand<__half> a(kTail, 1), b(kTail, 2);
+  std::copy_n(a.data(), kTail, gate.data() + kLast);
+  std::copy_n(b.data(), kTail, up.data() + kLast);
+  std::vector<float> exact(kTail), exact_gate(kTail), exact_up(kTail);
+  const SwigluParams wide{a.wide.data(), b.wide.data(), exact.data(), FloatType::kF32, kTail};
+  swiglu_ref(wide);
+  swiglu_backward_ref(wide, {b.wide.data(), exact_gate.data(), exact_up.data()});
+  const SwigluParams params{gate.data(), up.data(), out.data(), FloatType::kF16, kCount};
+  const LastBlockOnly last;
+  REQUIRE(swiglu_cuda(params, {}) == Status::kOk);
+  REQUIRE(swiglu_backward_cuda(params, {up.data(), dgate.data(), dup.data()}, {}) == Status::kOk);
+  const auto tail = [](Sparse<__half>& from) {
+    std::vector<float> values(kTail);
+    for (int64_t i = 0; i < kTail; ++i) values[i] = widen(from.data()[kLast + i]);
+    return values;
+  };
+  check_rounded<__half>(tail(out), exact);
+  check_rounded<__half>(tail(dgate), exact_gate);
+  check_rounded<__half>(tail(dup), exact_up);
+}
+
+TEST_CASE("rope follows strides beyond 2^31 elements") {
+  if (on_device()) return;
+  use(kWay);
+  constexpr int64_t kStride = kBeyond + 64, kWidth = 64;
+  Sparse<__half> q(2 * kStride), k(2 * kStride), q_out(2 * kStride), k_out(2 * kStride);
+  Operand<__half> token(kWidth, 1);
+  std::copy_n(token.data(), kWidth, q.data() + kStride);
+  std::copy_n(token.data(), kWidth, k.data() + kStride);
+  const std::vector<float> cos(2 * kWidth / 2, 0.6f), sin(2 * kWidth / 2, 0.8f);
+  std::vector<float> exact(kWidth), unused(kWidth);
+  RopeParams params{
+      .cos = cos.data(), .sin = sin.data(), .tokens = 1, .heads = 1, .key_heads = 1, .head_dim = kWidth};
+  params.q_THD = params.k_TGD = token.wide.data(), params.q_out = exact.data(), params.k_out = unused.data();
+  rope_ref(params);
+  params.q_THD = q.data(), params.k_TGD = k.data(), params.q_out = q_out.data(), params.k_out = k_out.data();
+  params.q_stride = params.k_stride = params.q_out_stride = params.k_out_stride = kStride;
+  params.tokens = 2, params.type = FloatType::kF16;
+  REQUIRE(rope_cuda(params, {}) == Status::kOk);
+  for (Sparse<__half>* out : {&q_out, &k_out}) {
+    std::vector<float> values(kWidth);
+    for (int64_t i = 0; i < kWidth; ++i) values[i] = widen(out->data()[kStride + i]);
+    check_rounded<__half>(values, exact);
+  }
 }
