@@ -42,6 +42,19 @@ TEST_CASE("attention over 1025 tokens is the oracle's") {
   Problem<__nv_bfloat16>({.queries = 1025, .keys = 1025, .head_dim = 128}).check_forward();
 }
 
+TEST_CASE("attention and its gradients at many more lengths are the oracle's under every schedule",
+          "[full]") {
+  if (!full()) return;
+  for (const int64_t head_dim : {64, 128})
+    for (const int64_t length : {31, 32, 33, 63, 65, 97, 127, 128, 129, 257})
+      for (const emulation::Way way : emulation::all_ways()) {
+        Problem<__nv_bfloat16> problem(
+            {.queries = length, .keys = length + 1, .heads = 2, .key_heads = 1, .head_dim = head_dim});
+        problem.check_forward(way);
+        problem.check_backward(way);
+      }
+}
+
 TEST_CASE("query heads share the keys of their group") {
   Problem<__half> problem(
       {.batch = 2, .queries = 40, .keys = 70, .heads = 6, .key_heads = 2, .head_dim = 64});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,12 @@ inline std::vector<Way> all_ways() {
   for (const auto schedule : {kFair, kGreedy, kReverse, kShuffled})
     for (const bool late : {false, true}) ways.push_back({schedule, late});
   return ways;
+}
+
+/// Whether the long matrix was asked for (tests/run.sh --full).
+inline bool full() {
+  const char* asked = std::getenv("MMADA_FULL");
+  return asked != nullptr && *asked == '1';
 }
 
 inline void use(Way way) {

@@ -71,6 +71,8 @@ TEST_CASE("the CUDA group norm is the oracle's at odd sizes, the same bits under
     int64_t batch, positions, channels, groups;
   };
   std::vector<Sizes> all = {{1, 97, 6, 3}, {2, 33, 64, 32}, {1, 1, 32, 32}, {3, 7, 130, 2}};
+  if (emulation::full())
+    all.insert(all.end(), {{1, 1025, 128, 32}, {33, 9, 64, 32}, {2, 4097, 32, 32}, {1, 65, 512, 32}});
   if (mmada::simt::thread_sanitizer()) all.resize(1);
   for (const Sizes s : all) {
     Problem problem(s.batch, s.positions, s.channels, s.groups);

@@ -49,6 +49,25 @@ TEMPLATE_TEST_CASE("the CUDA kernels give every code back", "", float, BFloat16,
   CHECK(again == codes);
 }
 
+TEST_CASE("codes of any number of positions come back under every schedule", "[tiny]") {
+  std::vector<int64_t> sizes = {33, 1, 97, 1025};
+  if (mmada::simt::thread_sanitizer()) sizes.resize(1);
+  for (const int64_t positions : sizes) {
+    Shared<int64_t> codes(2 * positions), again(2 * positions);
+    for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int64_t>(i * 37 % 32);
+    Shared<float> latent(codes.size() * 5);
+    for (const emulation::Way way : emulation::all_ways()) {
+      emulation::use(way);
+      std::fill(latent.begin(), latent.end(), 0.0f);
+      REQUIRE(finished(lfq_unpack_cuda({codes.data(), latent.data(), FloatType::kF32, 2, 5, positions},
+                                       {})) == Status::kOk);
+      REQUIRE(finished(lfq_pack_cuda({latent.data(), FloatType::kF32, again.data(), 2, 5, positions}, {})) ==
+              Status::kOk);
+      CHECK(again == codes);
+    }
+  }
+}
+
 TEST_CASE("more positions than one grid holds are all packed") {
   constexpr int64_t kPositions = 4096 * 256 + 33;  // blocks_for stops at 4096 blocks of 256
   Shared<float> latent(kPositions, 1.0f);

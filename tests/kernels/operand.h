@@ -94,4 +94,18 @@ void check_close(const std::vector<float>& kernel, const std::vector<float>& exa
   CHECK(error(kernel, exact) <= 2 * error(eager, exact) + unit<T>() / 2 * largest);
 }
 
+/// |kernel - exact| <= one rounding to T of each value, and a few fp32 roundings of the largest.
+template <class T>
+void check_rounded(const std::vector<float>& kernel, const std::vector<float>& exact, double roundings = 1) {
+  double largest = 0;
+  for (const float x : exact) largest = std::max<double>(largest, std::abs(x));
+  size_t wrong = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const double allowed = roundings * unit<T>() * std::abs(exact[i]) + 16 * unit<float>() * (1 + largest);
+    if (!(std::abs(static_cast<double>(kernel[i]) - exact[i]) <= allowed)) ++wrong;
+  }
+  CHECK(kernel.size() == exact.size());
+  CHECK(wrong == 0);
+}
+
 }  // namespace emulation

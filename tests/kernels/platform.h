@@ -14,7 +14,7 @@ namespace emulation {
 
 bool on_device();
 
-/// Memory that both the test and a kernel use: managed memory on a GPU.
+/// Memory that both the test and a kernel use: pinned and mapped where there is a GPU.
 void* allocate_shared(size_t bytes);
 void release_shared(void* memory) noexcept;
 

@@ -3,7 +3,6 @@
 #include "kernels/rope/rope.h"
 #include "kernels/swiglu/swiglu.h"
 #include "operand.h"
-#include "sparse.h"
 
 using namespace mmada::kernels;
 using namespace emulation;
@@ -12,20 +11,6 @@ using mmada::simt::Schedule;
 namespace {
 
 constexpr Way kWay = {Schedule::kReverse, true};
-
-/// |kernel - exact| <= one rounding to T of each value, and a few fp32 roundings of the largest.
-template <class T>
-void check_rounded(const std::vector<float>& kernel, const std::vector<float>& exact, double roundings = 1) {
-  double largest = 0;
-  for (const float x : exact) largest = std::max<double>(largest, std::abs(x));
-  size_t wrong = 0;
-  for (size_t i = 0; i < exact.size(); ++i) {
-    const double allowed = roundings * unit<T>() * std::abs(exact[i]) + 16 * unit<float>() * (1 + largest);
-    if (!(std::abs(static_cast<double>(kernel[i]) - exact[i]) <= allowed)) ++wrong;
-  }
-  CHECK(kernel.size() == exact.size());
-  CHECK(wrong == 0);
-}
 
 }  // namespace
 
@@ -216,86 +201,4 @@ TEST_CASE("pointwise kernels refuse contradictory sizes and launch nothing for n
   norm.width = 8, norm.residual_ND = &norm;
   CHECK(rms_norm_cuda(norm, {}) == Status::kInvalid);
   CHECK(mmada::simt::statistics().launches == 0);
-}
-
-TEST_CASE("RMSNorm reads and writes rows beyond 2^31 elements") {
-  if (on_device()) return;
-  constexpr int64_t kWidth = 8192, kRows = kBeyond / kWidth + 2, kLast = (kRows - 1) * kWidth;
-  Sparse<__half> x(kRows * kWidth), dout(kRows * kWidth), out(kRows * kWidth), dx(kRows * kWidth);
-  Operand<__half> row(kWidth, 1), gradient(kWidth, 2), weight(kWidth, 3);
-  std::copy_n(row.data(), kWidth, x.data() + kLast);
-  std::copy_n(gradient.data(), kWidth, dout.data() + kLast);
-  std::vector<float> inverse(kRows), exact(kWidth), exact_dx(kWidth), exact_dweight(kWidth), dweight(kWidth);
-  RmsNormParams wide{.x_ND = row.wide.data(), .weight_D = weight.wide.data(), .out_ND = exact.data()};
-  wide.inverse_rms_N = inverse.data(), wide.rows = 1, wide.width = kWidth, wide.eps = 1e-5f;
-  rms_norm_ref(wide);
-  rms_norm_backward_ref(wide, {gradient.wide.data(), nullptr, exact_dx.data(), exact_dweight.data()});
-  RmsNormParams params = wide;
-  params.x_ND = x.data(), params.weight_D = weight.data(), params.out_ND = out.data();
-  params.type = FloatType::kF16, params.rows = kRows;
-  const LastBlockOnly last;
-  REQUIRE(rms_norm_cuda(params, {}) == Status::kOk);
-  const auto tail = [](Sparse<__half>& from) {
-    std::vector<float> values(kWidth);
-    for (int64_t i = 0; i < kWidth; ++i) values[i] = widen(from.data()[kLast + i]);
-    return values;
-  };
-  check_rounded<__half>(tail(out), exact, 3);
-  Sparse<float> workspace(static_cast<int64_t>(rms_norm_backward_workspace_size(params) / sizeof(float)));
-  Context context;
-  context.workspace = workspace.data(), context.workspace_bytes = rms_norm_backward_workspace_size(params);
-  REQUIRE(rms_norm_backward_cuda(params, {dout.data(), nullptr, dx.data(), dweight.data()}, context) ==
-          Status::kOk);
-  check_rounded<__half>(tail(dx), exact_dx);
-}
-
-TEST_CASE("swiglu reaches elements beyond 2^31") {
-  if (on_device()) return;
-  constexpr int64_t kGrid = 4096 * 256 * 8;  // elements that all blocks take at once: the last ends the array
-  constexpr int64_t kCount = kBeyond + kGrid, kTail = 8, kLast = kCount - kTail;
-  Sparse<__half> gate(kCount), up(kCount), out(kCount), dgate(kCount), dup(kCount);
-  Operand<__half> a(kTail, 1), b(kTail, 2);
-  std::copy_n(a.data(), kTail, gate.data() + kLast);
-  std::copy_n(b.data(), kTail, up.data() + kLast);
-  std::vector<float> exact(kTail), exact_gate(kTail), exact_up(kTail);
-  const SwigluParams wide{a.wide.data(), b.wide.data(), exact.data(), FloatType::kF32, kTail};
-  swiglu_ref(wide);
-  swiglu_backward_ref(wide, {b.wide.data(), exact_gate.data(), exact_up.data()});
-  const SwigluParams params{gate.data(), up.data(), out.data(), FloatType::kF16, kCount};
-  const LastBlockOnly last;
-  REQUIRE(swiglu_cuda(params, {}) == Status::kOk);
-  REQUIRE(swiglu_backward_cuda(params, {up.data(), dgate.data(), dup.data()}, {}) == Status::kOk);
-  const auto tail = [](Sparse<__half>& from) {
-    std::vector<float> values(kTail);
-    for (int64_t i = 0; i < kTail; ++i) values[i] = widen(from.data()[kLast + i]);
-    return values;
-  };
-  check_rounded<__half>(tail(out), exact);
-  check_rounded<__half>(tail(dgate), exact_gate);
-  check_rounded<__half>(tail(dup), exact_up);
-}
-
-TEST_CASE("rope follows strides beyond 2^31 elements") {
-  if (on_device()) return;
-  use(kWay);
-  constexpr int64_t kStride = kBeyond + 64, kWidth = 64;
-  Sparse<__half> q(2 * kStride), k(2 * kStride), q_out(2 * kStride), k_out(2 * kStride);
-  Operand<__half> token(kWidth, 1);
-  std::copy_n(token.data(), kWidth, q.data() + kStride);
-  std::copy_n(token.data(), kWidth, k.data() + kStride);
-  const std::vector<float> cos(2 * kWidth / 2, 0.6f), sin(2 * kWidth / 2, 0.8f);
-  std::vector<float> exact(kWidth), unused(kWidth);
-  RopeParams params{
-      .cos = cos.data(), .sin = sin.data(), .tokens = 1, .heads = 1, .key_heads = 1, .head_dim = kWidth};
-  params.q_THD = params.k_TGD = token.wide.data(), params.q_out = exact.data(), params.k_out = unused.data();
-  rope_ref(params);
-  params.q_THD = q.data(), params.k_TGD = k.data(), params.q_out = q_out.data(), params.k_out = k_out.data();
-  params.q_stride = params.k_stride = params.q_out_stride = params.k_out_stride = kStride;
-  params.tokens = 2, params.type = FloatType::kF16;
-  REQUIRE(rope_cuda(params, {}) == Status::kOk);
-  for (Sparse<__half>* out : {&q_out, &k_out}) {
-    std::vector<float> values(kWidth);
-    for (int64_t i = 0; i < kWidth; ++i) values[i] = widen(out->data()[kStride + i]);
-    check_rounded<__half>(values, exact);
-  }
 }

@@ -22,6 +22,11 @@ TEST_CASE("every commit rule gives the oracle's tokens, steps and flags, ties in
   emulation::use({Schedule::kReverse, true});
   for (const RemaskRule rule : kRules)
     for (const int64_t slots : {1, 33, 97, 1025}) Problem(run, 3, slots, 4, rule).check();
+  for (const int64_t rows : {1, 33, 97}) Problem(run, rows, 20, 2, RemaskRule::kMaskGit).check();
+  if (!emulation::full()) return;
+  for (const RemaskRule rule : kRules)
+    for (const int64_t slots : {9, 255, 256, 257}) Problem(run, 1025, slots, 3, rule).check();
+  for (const int64_t slots : {2048, 8192}) Problem(run, 2, slots, 2, RemaskRule::kMaskGit).check();
 }
 
 TEST_CASE("of equal candidates the lower slots are committed", "[tiny]") {
@@ -32,7 +37,7 @@ TEST_CASE("of equal candidates the lower slots are committed", "[tiny]") {
 }
 
 TEST_CASE("a step gives the same tokens under every schedule", "[tiny]") {
-  for (const RemaskRule rule : {RemaskRule::kCount, RemaskRule::kMaskGit}) {
+  for (const RemaskRule rule : kRules) {
     const Problem problem(run, 1, 40, 3, rule);
     const State expected = problem.reference(problem.state);
     for (const Way way : emulation::all_ways()) CHECK(emulated(problem, problem.state, way) == expected);

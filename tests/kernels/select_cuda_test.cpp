@@ -43,6 +43,16 @@ TEMPLATE_TEST_CASE("without temperature the choice is the oracle's, every confid
       Emulated<TestType>(3, columns, 0).check(confidence);
 }
 
+TEST_CASE("any number of rows is chosen from") {
+  std::vector<int64_t> counts = {1, 33, 97, 1025};
+  if (full()) counts = {1, 2, 31, 32, 33, 97, 255, 256, 257, 1024, 1025, 2049};
+  for (const int64_t rows : counts)
+    Emulated<__nv_bfloat16>(rows, 70, 3).check(SelectConfidence::kProbability);
+  if (full())
+    for (const int64_t columns : {126464, 134656})
+      Emulated<__half>(2, columns).check(SelectConfidence::kNegEntropy);
+}
+
 TEST_CASE("columns that begin anywhere in the vocabulary and in memory are read right", "[tiny]") {
   std::vector<int32_t> first_ids = {3, 0, 1, 2, 126};
   if (mmada::simt::thread_sanitizer()) first_ids.resize(1);

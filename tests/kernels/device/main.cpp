@@ -16,9 +16,6 @@ const char* reason_to_skip() {
   int devices = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&devices); error != cudaSuccess)
     return cudaGetErrorString(error);
-  int managed = 0;
-  (void)cudaDeviceGetAttribute(&managed, cudaDevAttrConcurrentManagedAccess, 0);
-  if (devices > 0 && managed == 0) return "this GPU cannot share memory with the CPU while kernels run";
   return devices == 0 ? "no GPU" : nullptr;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The other side of platform.h: kernels run on the first GPU, operands are managed memory. The emulator's own
+// The other side of platform.h: kernels run on the first GPU, operands are pinned memory of
+// the host that the GPU reads and writes in place: slow, and enough for claims. The emulator's own
 // functions have nothing to do here.
 #include "platform.h"
 
@@ -16,10 +17,11 @@ bool on_device() { return true; }
 
 void* allocate_shared(size_t bytes) {
   void* memory = nullptr;
-  if (cudaMallocManaged(&memory, bytes == 0 ? 1 : bytes) != cudaSuccess) throw std::bad_alloc();
+  if (cudaHostAlloc(&memory, bytes == 0 ? 1 : bytes, cudaHostAllocMapped) != cudaSuccess)
+    throw std::bad_alloc();
   return memory;
 }
-void release_shared(void* memory) noexcept { (void)cudaFree(memory); }
+void release_shared(void* memory) noexcept { (void)cudaFreeHost(memory); }
 
 mmada::kernels::Status finished(mmada::kernels::Status launched) {
   const cudaError_t error = cudaDeviceSynchronize();
