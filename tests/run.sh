@@ -4,7 +4,7 @@
 # outside project against the installed library, runs the sanitizer build and the fuzzers briefly.
 #
 #   tests/run.sh          what CI runs
-#   tests/run.sh --full   also the long matrices: fuzzers a million times each, sanitizers over every test, the parsers with each
+#   tests/run.sh --full   also the long matrices: kernels at many more sizes, fuzzers a million times each, sanitizers over every test, the parsers with each
 #                         of their checks deleted (without it: those of the shard index alone; never tokenizer.json's)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,9 +27,18 @@ stage "lint"
 stage "build, CUDA sources included"
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON -DMMADA_PRECOMPILE=ON \
   -DMMADA_TORCH_DIR="$MMADA_TORCH_DIR" -DCMAKE_CUDA_COMPILER="$CUDACXX" >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
-cmake --build "$build"
+cmake --build "$build" | tee "$build/build.log"
+if grep -E '\(C75[0-9]+\)' "$build/build.log"; then
+  echo "run.sh: ptxas runs wgmma products one after another, see above" >&2
+  exit 1
+fi
+
+stage "registers, shared memory and occupancy of the kernels"
+python3 "$root/benchmarks/kernels/resources.py" "$build/mmada/libmmada_cuda.so" \
+  --beside "$(printf '%s\n' "$root"/benchmarks/results/*-resources.md | tail -1)"
 
 stage "tests"
+export MMADA_FULL=$full  # the emulator's longer matrices
 (cd "$build" && ctest --output-on-failure -j "$(nproc)" --output-junit "$build/results.xml") | tee "$build/ctest.log" |
   { grep -vE '^ +Start ' || true; }
 grep -q '100% tests passed' "$build/ctest.log"

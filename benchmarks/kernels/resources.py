@@ -1,29 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Registers, spills, shared memory and occupancy of every CUDA kernel, as ptxas reports them: a Markdown table.
+"""Registers, stack, shared memory and occupancy of every CUDA kernel in a built libmmada_cuda.so: a Markdown table.
 
-    CUDACXX=nvcc benchmarks/kernels/resources.py [--arch 80 90a 100] [FILE.cu ...]
+    benchmarks/kernels/resources.py build/tests/mmada/libmmada_cuda.so [--arch 80 90a 100] [--beside RESULT.md]
 
-Needs the CUDA compiler, no GPU. Ends with 1 when a kernel spills or uses local memory.
+Takes seconds and no GPU. Ends with 1 when a kernel spills or uses local memory. --beside says on stderr what differs from a
+committed table: a change to look at, not a failure.
 """
-
 import argparse
-import os
 import pathlib
-import re
-import subprocess
 import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import cubins
+
 # Per multiprocessor: bytes of shared memory; registers, threads and blocks are the same on all three.
 SHARED = {"80": 164 << 10, "90a": 228 << 10, "100": 228 << 10}
 REGISTERS, THREADS, BLOCKS, SHARED_PER_BLOCK = 65536, 2048, 32, 1 << 10
+ATTENTION = {"forward_kernel", "combine_kernel", "key_gradient_kernel", "query_gradient_kernel", "delta_kernel"}
+HEAD = ["| kernel | for | sm | registers | stack, bytes | shared, bytes | blocks per multiprocessor |", "|---|---|---|---|---|---|---|"]
 
 
-def shared_bytes(kernel, width):
+def shared_bytes(kernel):
     """Dynamic shared memory of a launch, as the host code computes it."""
-    row, walk = width * 2, 64 if width == 64 else 32
+    row, walk = kernel.width * 2, 64 if kernel.width == 64 else 32
     return {
         "forward_kernel": 5 * 64 * row,
         "query_gradient_kernel": (2 * 64 + 4 * walk) * row,
@@ -31,7 +30,8 @@ def shared_bytes(kernel, width):
         "moments_kernel": 256 * 16,
         "rms_norm_kernel": 32,
         "rms_norm_backward_kernel": 32,
-    }.get(kernel, 0)
+        "statistics_kernel": 8 * 32,
+    }.get(kernel.name, 0)
 
 
 def occupancy(arch, registers, shared, threads):
@@ -42,48 +42,36 @@ def occupancy(arch, registers, shared, threads):
     return min(by_registers, by_shared, THREADS // threads, BLOCKS)
 
 
-def kernels_of(nvcc, arch, source):
-    with tempfile.TemporaryDirectory() as folder:
-        command = [nvcc, "-std=c++20", f"-I{ROOT}", "-c", str(source), "-o", f"{folder}/x.o", "-Xptxas=-v",
-                   f"-gencode=arch=compute_{arch},code=sm_{arch}"]
-        log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    pattern = r"Compiling entry function '(\S+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores.*?Used (\d+) registers"
-    for name, stack, spills, registers in re.findall(pattern, log, re.DOTALL):
-        yield name, int(stack) + int(spills), int(registers)
+def rows(library, architectures):
+    """(line of the table, whether it spills), sorted by kernel."""
+    for arch in architectures:
+        for kernel, used in sorted(cubins.resources(library, arch).items()):
+            shared = shared_bytes(kernel)
+            blocks = occupancy(arch, used.registers, shared, 128 if kernel.name in ATTENTION else 256)
+            yield (f"| {kernel.name} | {kernel.arguments} | {arch} | {used.registers} | {used.stack + used.local} | {shared} | {blocks} |",
+                   used.stack + used.local > 0)
 
 
-def readable(mangled):
-    """(kernel, template arguments, head width or 0) of a mangled name: enough for this project's kernels."""
-    kernel = re.findall(r"\d([a-z_]+_kernel)", mangled)[-1]
-    kernel = kernel.lstrip("_")
-    arguments = re.search(r"_kernelI(.*?)EEv", mangled)
-    text = arguments.group(1) if arguments else ""
-    types = re.findall(r"13__nv_bfloat16|6__half|^f", text)
-    names = {"13__nv_bfloat16": "bf16", "6__half": "fp16", "f": "fp32"}
-    numbers = re.findall(r"Li(\d+)", text)
-    width = int(numbers[0]) if numbers else 0
-    return kernel, ", ".join([names[t] for t in types] + numbers), width
+def report_changes(lines, committed):
+    before = [line for line in committed.read_text().splitlines() if line.startswith("| ") and line not in HEAD]
+    gone, new = [x for x in before if x not in lines], [x for x in lines if x not in before]
+    for sign, changed in (("-", gone), ("+", new)):
+        for line in changed:
+            print(f"{sign} {line}", file=sys.stderr)
+    print(f"resources: {len(new)} of {len(lines)} kernels differ from {committed.name}", file=sys.stderr)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", type=pathlib.Path)
     parser.add_argument("--arch", nargs="+", default=list(SHARED), choices=list(SHARED))
-    parser.add_argument("files", nargs="*", type=pathlib.Path)
+    parser.add_argument("--beside", type=pathlib.Path)
     arguments = parser.parse_args()
-    files = arguments.files or sorted((ROOT / "kernels").glob("*/*.cu"))
-    spilled = False
-    print("| kernel | for | sm | registers | stack + spills, bytes | shared, bytes | blocks per multiprocessor |")
-    print("|---|---|---|---|---|---|---|")
-    for source in files:
-        threads = 128 if "attention" in source.parts else 256
-        for arch in arguments.arch:
-            for name, spills, registers in sorted(kernels_of(os.environ.get("CUDACXX", "nvcc"), arch, source.resolve())):
-                kernel, template, width = readable(name)
-                shared = shared_bytes(kernel, width)
-                blocks = occupancy(arch, registers, shared, threads)
-                print(f"| {kernel} | {template} | {arch} | {registers} | {spills} | {shared} | {blocks} |", flush=True)
-                spilled |= spills > 0
-    return 1 if spilled else 0
+    table = list(rows(arguments.library, arguments.arch))
+    print("\n".join(HEAD + [line for line, _ in table]))
+    if arguments.beside:
+        report_changes([line for line, _ in table], arguments.beside)
+    return 1 if any(spills for _, spills in table) or not table else 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 // is copied while this one is multiplied. Softmax is online: m and l are the running maximum and sum (Milakov
 // and Gimelshein 2018), in base 2. Per tile a block moves 2 * 64 * D elements and multiplies 2 * 64 * 64 * D
 // twice.
+#include "kernels/attention/implementations.h"
 #include "kernels/attention/plan.h"
 #include "kernels/attention/tiles.cuh"
 
@@ -202,15 +203,30 @@ Status launch_forward(const AttentionParams& p, const Context& context) {
   return launch(combine_kernel<T, D>, combine_grid, kThreads, 0, context, p, partial);
 }
 
+bool takes_mma_sync(const AttentionParams& p) {
+  return p.type != FloatType::kF32 && (p.head_dim == 64 || p.head_dim == 128);
+}
+Status launch_mma_sync(const AttentionParams& p, const Context& context) {
+  return dispatch(p, [&]<class T, int D>() { return launch_forward<T, D>(p, context); });
+}
+
+constexpr Implementation kImplementations[] = {
+    {"mma.sync", 80, takes_mma_sync, launch_mma_sync},
+};
+
 }  // namespace
+
+std::span<const Implementation> implementations() { return kImplementations; }
 
 }  // namespace attention
 
 Status attention_cuda(const AttentionParams& params, const Context& context) {
   const Status status = attention::check(params, context.workspace_bytes, attention_workspace_size(params));
-  if (status != Status::kOk || params.batch == 0 || params.queries == 0) return status;
-  return attention::dispatch(
-      params, [&]<class T, int D>() { return attention::launch_forward<T, D>(params, context); });
+  if (status != Status::kOk) return status;
+  const auto* chosen =
+      attention::first_that_fits(attention::implementations(), context.compute_capability, params);
+  if (chosen == nullptr) return Status::kUnsupported;
+  return params.batch == 0 || params.queries == 0 ? Status::kOk : chosen->launch(params, context);
 }
 
 }  // namespace mmada::kernels

@@ -264,7 +264,10 @@ Status attention_backward_cuda(const AttentionParams& params, const AttentionGra
                                const Context& context) {
   const Status status =
       attention::check(params, context.workspace_bytes, attention_backward_workspace_size(params));
-  if (status != Status::kOk || params.batch == 0) return status;
+  if (status != Status::kOk) return status;
+  constexpr int kOldest = 80;  // mma.sync on bf16
+  if (context.compute_capability < kOldest) return Status::kUnsupported;
+  if (params.batch == 0) return Status::kOk;
   for (const void* pointer : {gradients.dout, static_cast<const void*>(gradients.dq),
                               static_cast<const void*>(gradients.dk), static_cast<const void*>(gradients.dv)})
     if (reinterpret_cast<uintptr_t>(pointer) % 16 != 0) return Status::kUnsupported;

@@ -36,6 +36,7 @@ constexpr const char* status_name(Status status) {
 /// What a kernel may use besides its operands. mmada/ops fills it in; tests make their own.
 struct Context {
   CUstream_st* stream = nullptr;  ///< CUDA kernels run in it
+  int compute_capability = 80;    ///< of the stream's GPU, 10 x major + minor; the emulator plays the oldest
   /// CPU kernels cut their work into chunks whose number depends on shapes alone; this runs body(0) ...
   /// body(chunks
   /// - 1), in any order and on any threads, and returns when all are done. Empty: in order on the calling

@@ -241,11 +241,13 @@ void run_block() {
 }
 
 std::vector<uint64_t> block_order(uint64_t blocks) {
-  std::vector<uint64_t> order(blocks);
-  std::iota(order.begin(), order.end(), uint64_t{0});
+  const uint64_t first =
+      chosen.last_blocks == 0 || chosen.last_blocks > blocks ? 0 : blocks - chosen.last_blocks;
+  std::vector<uint64_t> order(blocks - first);
+  std::iota(order.begin(), order.end(), first);
   if (chosen.schedule == Schedule::kReverse) std::reverse(order.begin(), order.end());
   if (chosen.schedule == Schedule::kShuffled)
-    for (uint64_t i = blocks; i > 1; --i) std::swap(order[i - 1], order[next_random() % i]);
+    for (uint64_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[next_random() % i]);
   return order;
 }
 

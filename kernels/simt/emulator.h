@@ -35,6 +35,9 @@ struct Options {
   /// cp.async lands at the wait that guarantees it (the latest legal moment) instead of at its issue.
   bool late_copies = true;
   uint64_t seed = 1;  ///< of kShuffled
+  /// Runs only so many blocks at the end of every grid; 0: all. For claims about the addresses of huge
+  /// arrays.
+  uint64_t last_blocks = 0;
 };
 
 /// What the kernels did since reset_statistics().

@@ -32,6 +32,7 @@ int run(int argc, char** argv) {
   add_eval(app);
   add_extrapolate(app);
   add_infill(app);
+  add_bench(app);
   add_completion(app);
   add_data(app);
   add_detokenize(app);

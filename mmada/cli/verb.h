@@ -12,6 +12,7 @@ namespace mmada::cli {
 /// Every subcommand is one file that defines one add_* function: it declares its flags on a subcommand of
 /// `app` and gives the subcommand a callback which does the work. Errors are exceptions; main() turns them
 /// into exit statuses.
+void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_data(CLI::App& app);

@@ -31,6 +31,13 @@ void check_kernel(kernels::Status status, std::string_view op) {
               ": kernel failed: ", kernels::status_name(status));
 }
 
+void check_compute_capability(int capability) {
+  constexpr int kOldest = 80;
+  MMADA_CHECK(capability >= kOldest, "device: found a GPU of compute capability ", capability / 10, ".",
+              capability % 10, ", expected ", kOldest / 10, ".", kOldest % 10,
+              " or newer (A100, H100, B200)");
+}
+
 std::optional<kernels::FloatType> kernel_float_type(at::ScalarType type) {
   switch (type) {
     case at::kFloat:

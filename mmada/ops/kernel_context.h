@@ -25,6 +25,9 @@ class CpuKernelContext {
 /// Throws mmada::Error naming the op where a kernel did not succeed.
 void check_kernel(kernels::Status status, std::string_view op);
 
+/// Throws where a GPU is older than the kernels: 10 x major + minor of its compute capability.
+void check_compute_capability(int capability);
+
 /// Nothing for element types that kernels do not know.
 std::optional<kernels::FloatType> kernel_float_type(at::ScalarType type);
 

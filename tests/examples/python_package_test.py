@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every op through the Python package: against plain PyTorch, gradients too, and torch.library.opcheck."""
 import math
+import os
 import subprocess
 import sys
 
@@ -14,9 +15,25 @@ TESTS = ("test_schema", "test_autograd_registration", "test_faketensor")
 OPS = torch.ops.mmada
 
 
+def devices():
+    missing = not torch.cuda.is_available() and os.environ.get("MMADA_REQUIRE_GPU") != "1"
+    return ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(missing, reason="no GPU"))]
+
+
+@pytest.fixture(autouse=True, params=devices())
+def device(request):
+    """Where every tensor of the test lies."""
+    with torch.device(request.param):
+        yield request.param
+
+
+def normals(*shape, seed):
+    """The same numbers on every device."""
+    return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed), device="cpu").to(torch.get_default_device())
+
+
 def leaf(*shape, seed=0, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator).to(dtype).requires_grad_(True)
+    return normals(*shape, seed=seed).to(dtype).requires_grad_(True)
 
 
 def check(op, plain, inputs, tolerance=2e-5):
@@ -25,7 +42,7 @@ def check(op, plain, inputs, tolerance=2e-5):
     found, expected = op(*inputs), plain(*exact)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=tolerance, atol=tolerance)
-    weights = [torch.randn(b.shape, generator=torch.Generator().manual_seed(9)) for b in expected]
+    weights = [normals(*b.shape, seed=9) for b in expected]
     leaves, exact_leaves = ([x for x in xs if x.requires_grad] for xs in (inputs, exact))
     gradients = torch.autograd.grad(sum((a * w).sum() for a, w in zip(found, weights) if a.requires_grad), leaves)
     plain_gradients = torch.autograd.grad(sum((b * w).sum() for a, b, w in zip(found, expected, weights) if a.requires_grad), exact_leaves)
@@ -121,6 +138,24 @@ def test_attention_of_packed_rows_some_of_them_empty():
     torch.library.opcheck(OPS.packed_attention.default, (q, k, v, *rows), test_utils=("test_schema", "test_faketensor"))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("head_dim", [64, 128])
+def test_attention_in_16_bits_is_as_close_as_plain_attention(dtype, head_dim):
+    q, k, v = (leaf(2, 70, 4, head_dim, seed=i, dtype=dtype) for i in range(3))
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    everything = torch.ones(1, dtype=torch.bool)
+    dout = normals(2, 70, 4, head_dim, seed=5)
+    results = []
+    for inputs, op in (((q, k, v), lambda q, k, v: mmada.attention(q, k, v).out),
+                       ((q, k, v), lambda q, k, v: plain_attention(q, k, v, everything, 0.0)[0]),
+                       (exact, lambda q, k, v: plain_attention(q, k, v, everything, 0.0)[0])):
+        out = op(*inputs)
+        results.append([out, *torch.autograd.grad((out * dout).sum(), inputs)])
+    for ours, eager, true in zip(*results, strict=True):
+        rounding = torch.finfo(dtype).eps * true.abs().max()
+        assert (ours - true).abs().max() <= 2 * (eager - true).abs().max() + rounding
+
+
 def test_masked_token_logprobs():
     hidden, head, targets = leaf(9, 16), leaf(50, 16, seed=1), torch.randint(50, (9,))
 
@@ -190,12 +225,13 @@ def test_remask_commits_the_most_confident_masks_in_place():
         mmada.remask_(tokens, steps_done * 0, done, "count", begins, proposals, confidence, **{**arguments, "counts": counts.long()})
 
 
-def test_image_tokenizer_ops():
+def test_image_tokenizer_ops(device):
     x, weight, bias = leaf(2, 64, 5, 7), leaf(64, seed=1), leaf(64, seed=2)
     check(lambda x, w, b: [mmada.group_norm_silu(x, w, b, 32)], lambda x, w, b: [F.silu(F.group_norm(x, 32, w, b, 1e-6))], [x, weight, bias], 1e-4)
     torch.library.opcheck(OPS.group_norm_silu.default, (x, weight, bias, 32, 1e-6), test_utils=TESTS)
-    kernel, offset = torch.randn(32, 64, 3, 3), torch.randn(32)
-    torch.testing.assert_close(mmada.conv3x3(x.detach(), kernel, offset), F.conv2d(x.detach(), kernel, offset, padding=1), rtol=1e-4, atol=1e-4)
+    if device == "cpu":  # elsewhere convolutions are PyTorch's
+        kernel, offset = torch.randn(32, 64, 3, 3), torch.randn(32)
+        torch.testing.assert_close(mmada.conv3x3(x.detach(), kernel, offset), F.conv2d(x.detach(), kernel, offset, padding=1), rtol=1e-4, atol=1e-4)
     codes = mmada.lfq_pack(torch.randn(2, 9, 4, 4))
     assert torch.equal(mmada.lfq_pack(mmada.lfq_unpack(codes, 9, torch.bfloat16)), codes)
     torch.library.opcheck(OPS.lfq_unpack.default, (codes, 9, torch.float32), test_utils=("test_schema", "test_faketensor"))
@@ -225,7 +261,9 @@ def test_wrong_arguments_name_what_was_found_and_expected(call, message):
         call()
 
 
-def test_a_missing_library_is_one_clear_error():
+def test_a_missing_library_is_one_clear_error(device):
+    if device != "cpu":
+        pytest.skip("the same on every machine")
     script = "import os; os.environ['MMADA_LIBRARY'] = '/nowhere/libmmada.so'; import mmada"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "MMADA_LIBRARY: found no file /nowhere/libmmada.so" in result.stderr

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention/implementations.h"
 #include "kernels/attention/plan.h"
 #include "operand.h"
 
@@ -15,6 +16,8 @@ namespace attention_test {
 
 using namespace mmada::kernels;
 using namespace emulation;
+
+using Launch = Status(const AttentionParams&, const Context&);
 
 struct Shape {
   int64_t batch = 1, queries = 0, keys = 0, heads = 1, key_heads = 1, head_dim = 64;
@@ -58,13 +61,13 @@ struct Problem {
     return p;
   }
   /// The kernel's output; logsumexp lies beside it.
-  std::vector<float> forward(emulation::Way way) {
+  std::vector<float> forward(emulation::Way way, Launch* run = attention_cuda) {
     emulation::use(way);
     out.clear();
     std::fill(logsumexp.begin(), logsumexp.end(), std::nanf(""));
     const AttentionParams p = narrow_params();
-    std::vector<float> workspace(attention_workspace_size(p) / sizeof(float) + 1, std::nanf(""));
-    REQUIRE(attention_cuda(p, context(workspace)) == Status::kOk);
+    Shared<float> workspace(attention_workspace_size(p) / sizeof(float) + 1, std::nanf(""));
+    REQUIRE(finished(run(p, context(workspace))) == Status::kOk);
     return out.values();
   }
   /// dq, dk and dv after a forward pass.
@@ -72,9 +75,9 @@ struct Problem {
     forward(way);
     dq.clear(), dk.clear(), dv.clear();
     const AttentionParams p = narrow_params();
-    std::vector<float> workspace(attention_backward_workspace_size(p) / sizeof(float) + 1, std::nanf(""));
-    REQUIRE(attention_backward_cuda(p, {dout.data(), dq.data(), dk.data(), dv.data()}, context(workspace)) ==
-            Status::kOk);
+    Shared<float> workspace(attention_backward_workspace_size(p) / sizeof(float) + 1, std::nanf(""));
+    const AttentionGradients gradients = {dout.data(), dq.data(), dk.data(), dv.data()};
+    REQUIRE(finished(attention_backward_cuda(p, gradients, context(workspace))) == Status::kOk);
     return {dq.values(), dk.values(), dv.values()};
   }
   std::vector<float> forward_ref(double (*round)(double), std::vector<float>* lse = nullptr) const {
@@ -94,8 +97,12 @@ struct Problem {
     return g;
   }
 
-  void check_forward(emulation::Way way = {mmada::simt::Schedule::kGreedy, true}) {
-    const std::vector<float> result = forward(way);
+  void check_forward_by(const attention::Implementation& entry) {
+    check_forward({mmada::simt::Schedule::kGreedy, true}, entry.launch);
+  }
+  void check_forward(emulation::Way way = {mmada::simt::Schedule::kGreedy, true},
+                     Launch* run = attention_cuda) {
+    const std::vector<float> result = forward(way, run);
     std::vector<float> lse;
     const std::vector<float> exact = forward_ref(exactly, &lse);
     check_close<T>(result, exact, forward_ref(round_to<T>));
@@ -108,11 +115,11 @@ struct Problem {
 
   Shape shape;
   Operand<T> q, k, v, out, dout, dq, dk, dv;
-  std::vector<float> logsumexp;
+  Shared<float> logsumexp;
   AttentionParams params;
 
  private:
-  static Context context(std::vector<float>& workspace) {
+  static Context context(Shared<float>& workspace) {
     Context result;
     result.workspace = workspace.data();
     result.workspace_bytes = (workspace.size() - 1) * sizeof(float);

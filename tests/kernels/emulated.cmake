@@ -11,7 +11,7 @@ endfunction()
 function(mmada_emulated_target name)  # sources, .cu files among them, of a test executable on the emulator
   mmada_kernels_as_cxx(${ARGN})
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE mmada_simt catch_main)
+  target_link_libraries(${name} PRIVATE mmada_simt kernels_platform catch_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/kernels)
 endfunction()
 
@@ -96,7 +96,7 @@ function(mmada_add_mutant name)
   add_executable(kernels_mutant_${name} ${kernels})
   target_include_directories(kernels_mutant_${name} BEFORE PRIVATE ${folder})
   target_compile_options(kernels_mutant_${name} PRIVATE -O1)
-  target_link_libraries(kernels_mutant_${name} PRIVATE ${ARG_OBJECTS} mmada_simt catch_main)  # objects do not pass on objects
+  target_link_libraries(kernels_mutant_${name} PRIVATE ${ARG_OBJECTS} mmada_simt kernels_platform catch_main)  # objects do not pass on objects
   add_test(NAME "kernels: a mutant is caught: ${name}" COMMAND kernels_mutant_${name} [tiny])
   set_tests_properties("kernels: a mutant is caught: ${name}" PROPERTIES LABELS emulator TIMEOUT 300
     PASS_REGULAR_EXPRESSION "[0-9]+ failed")

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
-#include <random>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "kernels/simt/emulator.h"
+#include "normals.h"
+#include "platform.h"
 
 /// Ways to run an emulated kernel, for tests that claim something of all of them.
 namespace emulation {
@@ -23,9 +24,11 @@ inline std::string name(Way way) {
   return result.append(way.late_copies ? ", late copies" : ", eager copies");
 }
 
-/// Every schedule with both kinds of copies; two of them under ThreadSanitizer, which sees a race in any.
+/// Every schedule with both kinds of copies; two of them under ThreadSanitizer, which sees a race in any. A
+/// GPU has one way.
 inline std::vector<Way> all_ways() {
   using enum mmada::simt::Schedule;
+  if (on_device()) return {{kGreedy, true}};
   if (mmada::simt::thread_sanitizer()) return {{kGreedy, false}, {kGreedy, true}};
   std::vector<Way> ways;
   for (const auto schedule : {kFair, kGreedy, kReverse, kShuffled})
@@ -33,21 +36,14 @@ inline std::vector<Way> all_ways() {
   return ways;
 }
 
-inline void use(Way way) {
-  mmada::simt::options() = {.schedule = way.schedule, .late_copies = way.late_copies};
+/// Whether the long matrix was asked for (tests/run.sh --full).
+inline bool full() {
+  const char* asked = std::getenv("MMADA_FULL");
+  return asked != nullptr && *asked == '1';
 }
 
-/// Standard normal numbers, the same for a seed everywhere.
-inline std::vector<float> normals(size_t count, uint32_t seed, float scale = 1.0f) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(count);
-  // the sum of twelve uniforms: the library's normal distribution differs between implementations
-  for (float& value : values) {
-    double sum = -6.0;
-    for (int i = 0; i < 12; ++i) sum += generator() / 4294967296.0;
-    value = static_cast<float>(sum) * scale;
-  }
-  return values;
+inline void use(Way way) {
+  mmada::simt::options() = {.schedule = way.schedule, .late_copies = way.late_copies};
 }
 
 }  // namespace emulation

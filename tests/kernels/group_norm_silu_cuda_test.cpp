@@ -4,16 +4,19 @@
 
 #include "emulation.h"
 #include "kernels/group_norm_silu/group_norm_silu.h"
+#include "operand.h"
+#include "sparse.h"
 
 using namespace mmada::kernels;
+using emulation::Shared;
 
 namespace {
 
 struct Problem {
   Problem(int64_t batch, int64_t positions, int64_t channels, int64_t groups, float offset = 0)
-      : x(emulation::normals(static_cast<size_t>(batch * positions * channels) + 1, 3)),
-        weight(emulation::normals(channels, 4)),
-        bias(emulation::normals(channels, 5)),
+      : x(emulation::normals<Shared<float>>(static_cast<size_t>(batch * positions * channels) + 1, 3)),
+        weight(emulation::normals<Shared<float>>(channels, 4)),
+        bias(emulation::normals<Shared<float>>(channels, 5)),
         y(x.size() + 1, 77.0f) {
     for (float& v : x) v += offset;
     params = {.x = x.data(),
@@ -40,12 +43,12 @@ struct Problem {
     Context context;
     context.workspace = workspace.data();
     context.workspace_bytes = workspace.size() * sizeof(double);
-    REQUIRE(group_norm_silu_cuda(params, context) == Status::kOk);
-    return y;
+    REQUIRE(emulation::finished(group_norm_silu_cuda(params, context)) == Status::kOk);
+    return emulation::host(y);
   }
 
-  std::vector<float> x, weight, bias, y;
-  std::vector<double> workspace;
+  Shared<float> x, weight, bias, y;
+  Shared<double> workspace;
   GroupNormSiluParams params;
 };
 
@@ -68,6 +71,8 @@ TEST_CASE("the CUDA group norm is the oracle's at odd sizes, the same bits under
     int64_t batch, positions, channels, groups;
   };
   std::vector<Sizes> all = {{1, 97, 6, 3}, {2, 33, 64, 32}, {1, 1, 32, 32}, {3, 7, 130, 2}};
+  if (emulation::full())
+    all.insert(all.end(), {{1, 1025, 128, 32}, {33, 9, 64, 32}, {2, 4097, 32, 32}, {1, 65, 512, 32}});
   if (mmada::simt::thread_sanitizer()) all.resize(1);
   for (const Sizes s : all) {
     Problem problem(s.batch, s.positions, s.channels, s.groups);
@@ -99,4 +104,39 @@ TEST_CASE("misaligned pictures take the narrow path and in-place ones work") {
   in_place.emulated(way);
   CHECK(difference({in_place.x.begin(), in_place.x.begin() + 320},
                    {expected.begin(), expected.begin() + 320}) < kTolerance);
+}
+
+TEST_CASE("pictures beyond 2^31 elements are normalised to their end") {
+  if (emulation::on_device()) return;
+  // the last of the 4096 blocks that apply the norm ends the array
+  constexpr int64_t kChannels = 64, kPositions = (int64_t{1} << 25) + (int64_t{1} << 17),
+                    kLast = kPositions - 1;
+  static_assert(kPositions * kChannels > emulation::kBeyond);
+  emulation::Sparse<__half> x(kPositions * kChannels), y(kPositions * kChannels);
+  const std::vector<float> weight(kChannels, 0.5f), bias(kChannels, 0.25f);
+  GroupNormSiluParams params{.x = x.data(),
+                             .y = y.data(),
+                             .weight_C = weight.data(),
+                             .bias_C = bias.data(),
+                             .batch = 1,
+                             .positions = kPositions,
+                             .channels = kChannels,
+                             .groups = 32,
+                             .eps = 1e-6f};
+  params.type = FloatType::kF16;
+  // everything else is 0: the sums of the chunks that do not run are those zeros, too
+  for (int64_t c = 0; c < kChannels; ++c)
+    x.data()[kLast * kChannels + c] = __float2half(c % 2 == 0 ? 2.0f : -1.0f);
+  const size_t bytes = group_norm_silu_workspace_size(params);
+  emulation::Sparse<char> workspace(static_cast<int64_t>(bytes));
+  Context context;
+  context.workspace = workspace.data(), context.workspace_bytes = bytes;
+  const emulation::LastBlockOnly last;
+  REQUIRE(group_norm_silu_cuda(params, context) == Status::kOk);
+  const double mean = 1.0 / (2.0 * kPositions), variance = 5.0 / (2.0 * kPositions) - mean * mean;
+  for (const int64_t c : {0, 1, 63}) {
+    const double z = ((c % 2 == 0 ? 2.0 : -1.0) - mean) / std::sqrt(variance + 1e-6) * 0.5 + 0.25;
+    CHECK(__half2float(y.data()[kLast * kChannels + c]) ==
+          Approx(z / (1 + std::exp(-z))).epsilon(1e-3).margin(1e-3));
+  }
 }

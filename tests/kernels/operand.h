@@ -69,14 +69,13 @@ struct Operand {
  private:
   using Chunk = std::array<uint32_t, 4>;
   struct alignas(16) Aligned : Chunk {};
-  static std::vector<Aligned> aligned(size_t count) {
-    return std::vector<Aligned>(count * sizeof(T) / 16 + 1);
-  }
-  std::vector<Aligned> narrow_;
+  static Shared<Aligned> aligned(size_t count) { return Shared<Aligned>(count * sizeof(T) / 16 + 1); }
+  Shared<Aligned> narrow_;
 };
 
 /// Largest |a - b|; NaN when either has one.
-inline double error(const std::vector<float>& a, const std::vector<float>& b) {
+template <class A, class B>
+double error(const A& a, const B& b) {
   double worst = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::isinf(a[i]) && a[i] == b[i]) continue;
@@ -93,6 +92,20 @@ void check_close(const std::vector<float>& kernel, const std::vector<float>& exa
   double largest = 0;
   for (const float x : exact) largest = std::max<double>(largest, std::abs(x));
   CHECK(error(kernel, exact) <= 2 * error(eager, exact) + unit<T>() / 2 * largest);
+}
+
+/// |kernel - exact| <= one rounding to T of each value, and a few fp32 roundings of the largest.
+template <class T>
+void check_rounded(const std::vector<float>& kernel, const std::vector<float>& exact, double roundings = 1) {
+  double largest = 0;
+  for (const float x : exact) largest = std::max<double>(largest, std::abs(x));
+  size_t wrong = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const double allowed = roundings * unit<T>() * std::abs(exact[i]) + 16 * unit<float>() * (1 + largest);
+    if (!(std::abs(static_cast<double>(kernel[i]) - exact[i]) <= allowed)) ++wrong;
+  }
+  CHECK(kernel.size() == exact.size());
+  CHECK(wrong == 0);
 }
 
 }  // namespace emulation

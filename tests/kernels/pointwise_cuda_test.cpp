@@ -12,20 +12,6 @@ namespace {
 
 constexpr Way kWay = {Schedule::kReverse, true};
 
-/// |kernel - exact| <= one rounding to T of each value, and a few fp32 roundings of the largest.
-template <class T>
-void check_rounded(const std::vector<float>& kernel, const std::vector<float>& exact, double roundings = 1) {
-  double largest = 0;
-  for (const float x : exact) largest = std::max<double>(largest, std::abs(x));
-  size_t wrong = 0;
-  for (size_t i = 0; i < exact.size(); ++i) {
-    const double allowed = roundings * unit<T>() * std::abs(exact[i]) + 16 * unit<float>() * (1 + largest);
-    if (!(std::abs(static_cast<double>(kernel[i]) - exact[i]) <= allowed)) ++wrong;
-  }
-  CHECK(kernel.size() == exact.size());
-  CHECK(wrong == 0);
-}
-
 }  // namespace
 
 TEMPLATE_TEST_CASE("swiglu and its gradients are the oracle's, rounded once", "[tiny]", float, __nv_bfloat16,
@@ -38,8 +24,9 @@ TEMPLATE_TEST_CASE("swiglu and its gradients are the oracle's, rounded once", "[
         dup(count, 6);
     const SwigluParams params{gate.data(), up.data(), out.data(), float_type<TestType>(), count};
     out.clear(), dgate.clear(), dup.clear();
-    REQUIRE(swiglu_cuda(params, {}) == Status::kOk);
-    REQUIRE(swiglu_backward_cuda(params, {dout.data(), dgate.data(), dup.data()}, {}) == Status::kOk);
+    REQUIRE(finished(swiglu_cuda(params, {})) == Status::kOk);
+    REQUIRE(finished(swiglu_backward_cuda(params, {dout.data(), dgate.data(), dup.data()}, {})) ==
+            Status::kOk);
     std::vector<float> exact(count), exact_gate(count), exact_up(count);
     const SwigluParams wide{gate.wide.data(), up.wide.data(), exact.data(), FloatType::kF32, count};
     swiglu_ref(wide);
@@ -56,7 +43,7 @@ TEST_CASE("swiglu works in place and where pointers are misaligned") {
   std::vector<float> exact(64);
   swiglu_ref({gate.wide.data() + 1, up.wide.data() + 1, exact.data(), FloatType::kF32, 64});
   const SwigluParams params{gate.data() + 1, up.data() + 1, gate.data() + 1, FloatType::kBF16, 64};
-  REQUIRE(swiglu_cuda(params, {}) == Status::kOk);
+  REQUIRE(finished(swiglu_cuda(params, {})) == Status::kOk);
   const std::vector<float> values = gate.values();
   check_rounded<__nv_bfloat16>({values.begin() + 1, values.end()}, exact);
   CHECK(values[0] == gate.wide[0]);
@@ -75,11 +62,12 @@ TEMPLATE_TEST_CASE("rope rotates q and k like the oracle, at any positions, and 
     const auto count = [&](int64_t heads) { return static_cast<size_t>(s.tokens * heads * s.head_dim); };
     Operand<TestType> q(count(s.heads), 1), k(count(s.key_heads), 2), q_out(q.wide.size(), 3),
         k_out(k.wide.size(), 4);
-    std::vector<float> cos(kRows * half), sin(kRows * half), exact_q(q.wide.size()), exact_k(k.wide.size());
+    Shared<float> cos(kRows * half), sin(kRows * half);
+    std::vector<float> exact_q(q.wide.size()), exact_k(k.wide.size());
     for (size_t i = 0; i < cos.size(); ++i)
       cos[i] = static_cast<float>(std::cos(0.37 * static_cast<double>(i))),
       sin[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)));
-    const std::vector<int32_t> positions = {39, 0, 7, 7, 20};
+    const Shared<int32_t> positions = {39, 0, 7, 7, 20};
     RopeParams params;
     params.positions_T = positions.data(), params.cos = cos.data(), params.sin = sin.data();
     params.q_stride = params.q_out_stride = s.heads * s.head_dim;
@@ -94,20 +82,20 @@ TEMPLATE_TEST_CASE("rope rotates q and k like the oracle, at any positions, and 
     params.q_THD = q.data(), params.k_TGD = k.data(), params.q_out = q_out.data(),
     params.k_out = k_out.data();
     q_out.clear(), k_out.clear();
-    REQUIRE(rope_cuda(params, {}) == Status::kOk);
+    REQUIRE(finished(rope_cuda(params, {})) == Status::kOk);
     check_rounded<TestType>(q_out.values(), exact_q);
     check_rounded<TestType>(k_out.values(), exact_k);
     RopeParams rows = params;  // without positions they begin anew with every row
     rows.positions_T = nullptr, rows.row_tokens = 2;
-    const std::vector<int32_t> anew = {0, 1, 0, 1, 0};
+    const Shared<int32_t> anew = {0, 1, 0, 1, 0};
     wide.positions_T = anew.data();
     rope_ref(wide);
     Operand<TestType> q_rows(q.wide.size(), 5), k_rows(k.wide.size(), 6);
     rows.q_out = q_rows.data(), rows.k_out = k_rows.data();
-    REQUIRE(rope_cuda(rows, {}) == Status::kOk);
+    REQUIRE(finished(rope_cuda(rows, {})) == Status::kOk);
     check_rounded<TestType>(q_rows.values(), exact_q);
     params.q_THD = params.q_out, params.k_TGD = params.k_out, params.inverse = true;  // in place
-    REQUIRE(rope_cuda(params, {}) == Status::kOk);
+    REQUIRE(finished(rope_cuda(params, {})) == Status::kOk);
     CHECK(error(q_out.values(), q.wide) <= 3 * unit<TestType>() * 4);  // two roundings of values below 4
   }
 }
@@ -124,7 +112,8 @@ TEMPLATE_TEST_CASE("RMSNorm with and without a residual is the oracle's at awkwa
     Operand<TestType> x(count, 1), residual(count, 2), weight(s.width, 3), out(count, 4), sum(count, 5);
     for (const bool with_residual : {false, true}) {
       RmsNormParams params{.rows = s.rows, .width = s.width, .eps = 1e-5f};
-      std::vector<float> exact(count), exact_sum(count), inverse(s.rows), exact_inverse(s.rows);
+      Shared<float> inverse(s.rows);
+      std::vector<float> exact(count), exact_sum(count), exact_inverse(s.rows);
       RmsNormParams wide = params;
       wide.x_ND = x.wide.data(), wide.weight_D = weight.wide.data(), wide.out_ND = exact.data();
       wide.inverse_rms_N = exact_inverse.data();
@@ -138,14 +127,14 @@ TEMPLATE_TEST_CASE("RMSNorm with and without a residual is the oracle's at awkwa
       rms_norm_ref(wide);
       out.clear(), sum.clear();
       use(kWay);
-      REQUIRE(rms_norm_cuda(params, {}) == Status::kOk);
+      REQUIRE(finished(rms_norm_cuda(params, {})) == Status::kOk);
       const std::vector<float> first = out.values();
       check_rounded<TestType>(first, exact, 3);  // of the sum, of the norm, of the product with the weight
       if (with_residual) check_rounded<TestType>(sum.values(), exact_sum);
       CHECK(error(inverse, exact_inverse) < 2 * unit<TestType>());
       for (const Way way : all_ways()) {
         use(way);
-        REQUIRE(rms_norm_cuda(params, {}) == Status::kOk);
+        REQUIRE(finished(rms_norm_cuda(params, {})) == Status::kOk);
         CHECK(out.values() == first);
       }
     }
@@ -162,7 +151,8 @@ TEMPLATE_TEST_CASE("gradients of RMSNorm are the oracle's and the same bits unde
   for (const Sizes s : all) {
     const auto count = static_cast<size_t>(s.rows * s.width);
     Operand<TestType> x(count, 1), weight(s.width, 2), dout(count, 3), dsum(count, 4), dx(count, 5);
-    std::vector<float> inverse(s.rows), unused(count), exact(count), dweight(s.width), exact_weight(s.width);
+    Shared<float> inverse(s.rows), dweight(s.width);
+    std::vector<float> unused(count), exact(count), exact_weight(s.width);
     const RmsNormParams wide{.x_ND = x.wide.data(),
                              .weight_D = weight.wide.data(),
                              .out_ND = unused.data(),
@@ -174,19 +164,19 @@ TEMPLATE_TEST_CASE("gradients of RMSNorm are the oracle's and the same bits unde
     rms_norm_backward_ref(wide, {dout.wide.data(), dsum.wide.data(), exact.data(), exact_weight.data()});
     RmsNormParams params = wide;
     params.x_ND = x.data(), params.weight_D = weight.data(), params.type = float_type<TestType>();
-    std::vector<float> workspace(rms_norm_backward_workspace_size(params) / sizeof(float) + 1, NAN);
+    Shared<float> workspace(rms_norm_backward_workspace_size(params) / sizeof(float) + 1, NAN);
     Context context;
     context.workspace = workspace.data(), context.workspace_bytes = (workspace.size() - 1) * sizeof(float);
     std::vector<float> first;
     for (const Way way : all_ways()) {
       use(way);
       dx.clear();
-      REQUIRE(rms_norm_backward_cuda(params, {dout.data(), dsum.data(), dx.data(), dweight.data()},
-                                     context) == Status::kOk);
+      REQUIRE(finished(rms_norm_backward_cuda(params, {dout.data(), dsum.data(), dx.data(), dweight.data()},
+                                              context)) == Status::kOk);
       check_rounded<TestType>(dx.values(), exact);
-      check_rounded<float>(dweight, exact_weight, 64);  // fp32 sums over the rows
-      if (first.empty()) first = dweight;
-      CHECK(dweight == first);
+      check_rounded<float>(host(dweight), exact_weight, 64);  // fp32 sums over the rows
+      if (first.empty()) first = host(dweight);
+      CHECK(host(dweight) == first);
     }
     if (s.rows > 0) {
       context.workspace_bytes -= 1;

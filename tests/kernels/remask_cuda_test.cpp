@@ -1,118 +1,56 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/remask/remask.h"
-
-#include <algorithm>
-#include <catch2/catch.hpp>
-#include <cmath>
-
 #include "emulation.h"
+#include "remask_problem.h"
+#include "sparse.h"
 
-using namespace mmada::kernels;
+using namespace remask_test;
 using emulation::Way;
 using mmada::simt::Schedule;
 
 namespace {
 
-constexpr int32_t kMask = 126336, kUntouched = -7;
-constexpr Way kWay = {Schedule::kReverse, true};
+Status run(const RemaskParams& p) { return emulation::finished(remask_cuda(p, {})); }
 
-/// What a step changes.
-struct State {
-  std::vector<int32_t> tokens, commit_step, steps;
-  std::vector<uint8_t> done;
-  bool operator==(const State&) const = default;
-};
-
-struct Problem {
-  Problem(int64_t batch, int64_t slots, int64_t steps, RemaskRule rule)
-      : proposals(batch * slots), confidence(batch * slots), counts(batch * steps), streams(batch, 5) {
-    params.rule = rule, params.mask_id = kMask, params.batch = batch, params.slots = slots,
-    params.steps = steps;
-    params.token_stride = slots + 9, params.noise_key = 4711, params.threshold = 0.6f;
-    const std::vector<float> normal = emulation::normals(confidence.size(), 11);
-    for (size_t i = 0; i < confidence.size(); ++i) {
-      proposals[i] = static_cast<int32_t>(1000 + i);
-      // multiples of 1/64: ties are common
-      confidence[i] = std::floor(64 / (1 + std::exp(-normal[i]))) / 64;
-    }
-    for (int64_t b = 0; b < batch; ++b) begins.push_back(static_cast<int32_t>(b % 9));
-    for (size_t i = 0; i < counts.size(); ++i) counts[i] = static_cast<int32_t>(i * 5 % 13);
-    state.tokens.assign(batch * params.token_stride, kMask);  // masks outside the region too
-    for (size_t i = 0; i < state.tokens.size(); i += 5) state.tokens[i] = 3;
-    state.commit_step.assign(state.tokens.size(), kUntouched);
-    state.steps.assign(batch, 0);
-    state.done.assign(batch, 0);
-    params.begins_B = begins.data(), params.proposals_BR = proposals.data(),
-    params.confidence_BR = confidence.data();
-    params.counts_BS = counts.data(), params.streams_B = streams.data();
-  }
-  RemaskParams on(State& s) const {
-    RemaskParams p = params;
-    p.tokens_BT = s.tokens.data(), p.commit_step_BT = s.commit_step.data();
-    p.steps_B = s.steps.data(), p.done_B = s.done.data();
-    return p;
-  }
-  State emulated(State from, Way way = kWay) const {
-    emulation::use(way);
-    REQUIRE(remask_cuda(on(from), {}) == Status::kOk);
-    return from;
-  }
-  State reference(State from) const {
-    remask_ref(on(from));
-    return from;
-  }
-
-  std::vector<int32_t> proposals, begins;
-  std::vector<float> confidence, temperatures;
-  std::vector<int32_t> counts;
-  std::vector<uint32_t> streams;
-  State state;
-  RemaskParams params;
-};
-
-int64_t masks(const State& s) { return std::count(s.tokens.begin(), s.tokens.end(), kMask); }
+State emulated(const Problem& problem, const State& from, Way way = {Schedule::kReverse, true}) {
+  emulation::use(way);
+  return problem.kernel(from);
+}
 
 }  // namespace
 
 TEST_CASE("every commit rule gives the oracle's tokens, steps and flags, ties included") {
-  for (const RemaskRule rule :
-       {RemaskRule::kCount, RemaskRule::kThreshold, RemaskRule::kFactor, RemaskRule::kMaskGit})
-    for (const int64_t slots : {1, 33, 97, 1025}) {
-      Problem problem(3, slots, 4, rule);
-      State state = problem.state;
-      for (int step = 0; step < 4; ++step) {
-        const State expected = problem.reference(state);
-        state = problem.emulated(state);
-        CHECK(state == expected);
-        CHECK(state.steps == std::vector<int32_t>(3, step + 1));
-      }
-      CHECK(masks(state) < masks(problem.state));
-      CHECK(state.done == std::vector<uint8_t>(3, 1));
-    }
+  emulation::use({Schedule::kReverse, true});
+  for (const RemaskRule rule : kRules)
+    for (const int64_t slots : {1, 33, 97, 1025}) Problem(run, 3, slots, 4, rule).check();
+  for (const int64_t rows : {1, 33, 97}) Problem(run, rows, 20, 2, RemaskRule::kMaskGit).check();
+  if (!emulation::full()) return;
+  for (const RemaskRule rule : kRules)
+    for (const int64_t slots : {9, 255, 256, 257}) Problem(run, 1025, slots, 3, rule).check();
+  for (const int64_t slots : {2048, 8192}) Problem(run, 2, slots, 2, RemaskRule::kMaskGit).check();
 }
 
 TEST_CASE("of equal candidates the lower slots are committed", "[tiny]") {
-  Problem problem(1, 9, 2, RemaskRule::kCount);
+  Problem problem(run, 1, 9, 2, RemaskRule::kCount);
   std::fill(problem.confidence.begin(), problem.confidence.end(), 0.5f);
   problem.counts[0] = 3;
-  CHECK(problem.emulated(problem.state) == problem.reference(problem.state));
+  CHECK(emulated(problem, problem.state) == problem.reference(problem.state));
 }
 
 TEST_CASE("a step gives the same tokens under every schedule", "[tiny]") {
-  for (const RemaskRule rule : {RemaskRule::kCount, RemaskRule::kMaskGit}) {
-    const Problem problem(1, 40, 3, rule);
+  for (const RemaskRule rule : kRules) {
+    const Problem problem(run, 1, 40, 3, rule);
     const State expected = problem.reference(problem.state);
-    for (const Way way : emulation::all_ways()) CHECK(problem.emulated(problem.state, way) == expected);
+    for (const Way way : emulation::all_ways()) CHECK(emulated(problem, problem.state, way) == expected);
   }
 }
 
 TEST_CASE("remask commits exactly the k most confident, the lower slot among equals") {
-  Problem problem(1, 300, 1, RemaskRule::kCount);
+  Problem problem(run, 1, 300, 1, RemaskRule::kCount);
   problem.params.steps = 1;
   problem.counts = {17};
   problem.params.counts_BS = problem.counts.data();
   std::fill(problem.confidence.begin(), problem.confidence.end(), 0.25f);
-  const State after = problem.emulated(problem.state);
+  const State after = emulated(problem, problem.state);
   CHECK(masks(problem.state) - masks(after) == 17);
   const auto last =
       std::find_if(after.commit_step.rbegin(), after.commit_step.rend(), [](int32_t s) { return s == 0; });
@@ -121,18 +59,22 @@ TEST_CASE("remask commits exactly the k most confident, the lower slot among equ
   CHECK(std::count(after.tokens.begin(), after.tokens.begin() + end, kMask) == 0);
 }
 
+TEST_CASE("counts out of range, steps not recorded and candidates of no probability are the oracle's") {
+  check_edges(run);
+}
+
 TEST_CASE("MaskGIT's noise moves the cut and is the same in any batch") {
-  Problem problem(4, 200, 5, RemaskRule::kMaskGit);
+  Problem problem(run, 4, 200, 5, RemaskRule::kMaskGit);
   problem.temperatures = {2.0f, 1.0f, 0.5f, 0.2f, 0.0f};
-  const State plain = problem.emulated(problem.state);
+  const State plain = emulated(problem, problem.state);
   problem.params.temperatures_S = problem.temperatures.data();
-  const State noisy = problem.emulated(problem.state);
+  const State noisy = emulated(problem, problem.state);
   CHECK(noisy == problem.reference(problem.state));
   CHECK(noisy.tokens != plain.tokens);
   // row 2 alone: the same tokens
   Problem alone = problem;
   const auto cut = [](const auto& from, int64_t width) {
-    return std::vector(from.begin() + 2 * width, from.begin() + 3 * width);
+    return std::decay_t<decltype(from)>(from.begin() + 2 * width, from.begin() + 3 * width);
   };
   const int64_t stride = problem.params.token_stride;
   alone.params.batch = 1;
@@ -141,29 +83,29 @@ TEST_CASE("MaskGIT's noise moves the cut and is the same in any batch") {
   alone.params.confidence_BR = problem.confidence.data() + 400;
   alone.params.counts_BS = problem.counts.data() + 10;
   const State row = {cut(problem.state.tokens, stride), cut(problem.state.commit_step, stride), {0}, {0}};
-  CHECK(alone.emulated(row).tokens == cut(noisy.tokens, stride));
+  CHECK(emulated(alone, row).tokens == cut(noisy.tokens, stride));
 }
 
 TEST_CASE("inactive rows and masks outside the region stay as they are") {
-  Problem problem(2, 64, 1, RemaskRule::kMaskGit);  // one step: everything is committed
-  const std::vector<uint8_t> active = {0, 1};
+  Problem problem(run, 2, 64, 1, RemaskRule::kMaskGit);  // one step: everything is committed
+  const Shared<uint8_t> active = {0, 1};
   problem.params.active_B = active.data();
-  const State after = problem.emulated(problem.state);
+  const State after = emulated(problem, problem.state);
   const int64_t stride = problem.params.token_stride;
   CHECK(std::equal(after.tokens.begin(), after.tokens.begin() + stride, problem.state.tokens.begin()));
-  CHECK(after.steps == std::vector<int32_t>{0, 1});
-  CHECK(after.done == std::vector<uint8_t>{0, 1});
+  CHECK(after.steps == Shared<int32_t>{0, 1});
+  CHECK(after.done == Shared<uint8_t>{0, 1});
   CHECK(after.tokens[stride + 1 + 64 + 1] == kMask);
   CHECK(after.tokens[stride] == problem.state.tokens[stride]);
 }
 
 TEST_CASE("candidates without a confidence are committed last") {
-  Problem problem(1, 8, 1, RemaskRule::kCount);
+  Problem problem(run, 1, 8, 1, RemaskRule::kCount);
   problem.confidence = {0.5f, NAN, 0.1f, NAN, 0.9f, -INFINITY, 0.3f, 0.2f};
   problem.params.confidence_BR = problem.confidence.data();
   for (const int32_t count : {0, 3, 6, 8, 100}) {
     problem.counts[0] = count;
-    CHECK(problem.emulated(problem.state) == problem.reference(problem.state));
+    CHECK(emulated(problem, problem.state) == problem.reference(problem.state));
   }
 }
 
@@ -178,4 +120,27 @@ TEST_CASE("steps without counts, rows narrower than the region and oversized reg
   CHECK(remask_cuda(p, {}) == Status::kInvalid);
   p.slots = p.token_stride = 8193;
   CHECK(remask_cuda(p, {}) == Status::kUnsupported);
+}
+
+TEST_CASE("rows of tokens beyond 2^31 are filled in place") {
+  if (emulation::on_device()) return;
+  constexpr int64_t kStride = emulation::kBeyond + 5;
+  const Problem problem(run, 2, 33, 2, RemaskRule::kCount);
+  const State expected = problem.reference(problem.state);
+  const int64_t width = problem.params.token_stride;
+  emulation::Sparse<int32_t> tokens(kStride + width), commit_step(kStride + width);
+  State near = problem.state;
+  for (const int64_t row : {0, 1}) {
+    std::copy_n(near.tokens.data() + row * width, width, tokens.data() + row * kStride);
+    std::fill_n(commit_step.data() + row * kStride, width, kUntouched);
+  }
+  RemaskParams p = problem.on(near);
+  p.tokens_BT = tokens.data(), p.commit_step_BT = commit_step.data(), p.token_stride = kStride;
+  REQUIRE(run(p) == Status::kOk);
+  for (const int64_t row : {0, 1}) {
+    CHECK(std::equal(tokens.data() + row * kStride, tokens.data() + row * kStride + width,
+                     expected.tokens.data() + row * width));
+    CHECK(std::equal(commit_step.data() + row * kStride, commit_step.data() + row * kStride + width,
+                     expected.commit_step.data() + row * width));
+  }
 }

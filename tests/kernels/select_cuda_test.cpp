@@ -1,111 +1,36 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/select/select.h"
-
 #include "operand.h"
+#include "select_problem.h"
+#include "sparse.h"
 
-using namespace mmada::kernels;
 using namespace emulation;
+using namespace select_test;
 using mmada::simt::Schedule;
 
 namespace {
 
-constexpr SelectConfidence kConfidences[] = {SelectConfidence::kProbability, SelectConfidence::kMargin,
-                                             SelectConfidence::kNegEntropy, SelectConfidence::kRandom};
+constexpr Way kWay = {Schedule::kReverse, true};
 
-struct Answer {
-  std::vector<int32_t> ids;
-  std::vector<float> confidence, logsumexp;
-  std::vector<double> scores;
-  bool operator==(const Answer& other) const {
-    return ids == other.ids && confidence == other.confidence && logsumexp == other.logsumexp;
+template <class T>
+struct OnCuda {
+  using Element = T;
+  static constexpr FloatType kType = float_type<T>();
+  static T narrow(float x) { return emulation::narrow<T>(x); }
+  static float widen(T x) { return emulation::widen(x); }
+  static int64_t slots(const SelectStatisticsParams& p) { return select_slots(p); }
+  static Status statistics(const SelectStatisticsParams& p) {
+    return finished(select_statistics_cuda(p, {}));
   }
+  static Status finish(const SelectFinishParams& p) { return finished(select_finish_cuda(p, {})); }
 };
 
-/// Logits of T, their noise streams, and what the kernels and the oracle choose.
 template <class T>
-struct Problem {
-  Problem(int64_t n, int64_t columns, int32_t first_id = 0, int64_t row_stride = 0)
-      : logits(static_cast<size_t>(n * std::max(columns, row_stride)), 1),
-        positions(n),
-        steps(n, 3),
-        streams(n, 9) {
-    for (int64_t i = 0; i < n; ++i) positions[i] = static_cast<uint32_t>(7 * i + 2);
-    params.rows = n, params.columns = columns, params.row_stride = std::max(columns, row_stride);
-    params.first_id = first_id, params.token_key = 0x123456789ABCDEFull;
-    params.positions_N = positions.data(), params.steps_N = steps.data(), params.streams_N = streams.data();
-  }
-  /// The vocabulary in chunks of so many columns, merged at the end.
+struct Emulated : Problem<OnCuda<T>> {
+  using Problem<OnCuda<T>>::Problem;
   Answer emulated(Way way, SelectConfidence confidence = SelectConfidence::kProbability,
-                  int64_t chunk = 1 << 30) {
+                  int64_t chunk = kWhole) {
     use(way);
-    std::vector<SelectStatisticsParams> parts;
-    int64_t slots = 0;
-    for (int64_t begin = 0; begin < params.columns; begin += chunk) {
-      SelectStatisticsParams p = params;
-      p.type = float_type<T>();
-      p.logits = logits.data() + begin;
-      if (params.uncond != nullptr) p.uncond = static_cast<const T*>(params.uncond) + begin;
-      p.columns = std::min(chunk, params.columns - begin);
-      p.first_id = static_cast<int32_t>(params.first_id + begin);
-      p.first_slot = slots;
-      slots += select_slots(p);
-      parts.push_back(p);
-    }
-    std::vector<SelectState> states(params.rows * slots);
-    for (SelectStatisticsParams& p : parts) {
-      p.states = states.data(), p.slots = slots;
-      REQUIRE(select_statistics_cuda(p, {}) == Status::kOk);
-    }
-    Answer answer = empty();
-    SelectFinishParams finish = outputs(answer, confidence);
-    finish.states = states.data(), finish.slots = slots;
-    REQUIRE(select_finish_cuda(finish, {}) == Status::kOk);
-    return answer;
-  }
-  Answer reference(SelectConfidence confidence = SelectConfidence::kProbability) {
-    Answer answer = empty();
-    SelectStatisticsParams p = params;
-    p.logits = logits.wide.data();
-    p.uncond = wide_uncond;
-    select_ref(p, outputs(answer, confidence), answer.scores.data());
-    return answer;
-  }
-  void ban(std::initializer_list<uint32_t> ids) {
-    banned.assign((params.first_id + params.columns) / 32 + 1, 0);
-    for (const uint32_t id : ids) banned[id / 32] |= 1u << id % 32;
-    params.banned_bits = banned.data();
-  }
-  void set(int64_t n, int64_t column, float value) {
-    const auto at = static_cast<size_t>(n * params.row_stride + column);
-    logits.data()[at] = narrow<T>(value);
-    logits.wide[at] = value;
-  }
-  /// Same ids where nothing is random, confidence and logsumexp to a few fp32 roundings.
-  void check(SelectConfidence confidence, Way way = {Schedule::kReverse, true}) {
-    const Answer got = emulated(way, confidence), expected = reference(confidence);
-    if (params.temperature == 0) CHECK(got.ids == expected.ids);
-    CHECK(error(got.confidence, expected.confidence) < 2e-5);
-    CHECK(error(got.logsumexp, expected.logsumexp) < 2e-5);
-  }
-
-  Operand<T> logits;
-  const float* wide_uncond = nullptr;
-  std::vector<uint32_t> positions, steps, streams, banned;
-  SelectStatisticsParams params;
-
- private:
-  Answer empty() const {
-    const auto n = static_cast<size_t>(params.rows);
-    return {std::vector<int32_t>(n, -1), std::vector<float>(n, NAN), std::vector<float>(n, NAN),
-            std::vector<double>(n)};
-  }
-  SelectFinishParams outputs(Answer& answer, SelectConfidence confidence) const {
-    SelectFinishParams f;
-    f.rows = params.rows, f.confidence = confidence, f.random_key = 77;
-    f.positions_N = params.positions_N, f.steps_N = params.steps_N, f.streams_N = params.streams_N;
-    f.ids_N = answer.ids.data(), f.confidence_N = answer.confidence.data(),
-    f.logsumexp_N = answer.logsumexp.data();
-    return f;
+    return this->kernel(confidence, chunk);
   }
 };
 
@@ -114,7 +39,18 @@ struct Problem {
 TEMPLATE_TEST_CASE("without temperature the choice is the oracle's, every confidence and type", "", float,
                    __nv_bfloat16, __half) {
   for (const int64_t columns : {1, 33, 97, 1025, 9000})
-    for (const SelectConfidence confidence : kConfidences) Problem<TestType>(3, columns, 0).check(confidence);
+    for (const SelectConfidence confidence : kConfidences)
+      Emulated<TestType>(3, columns, 0).check(confidence);
+}
+
+TEST_CASE("any number of rows is chosen from") {
+  std::vector<int64_t> counts = {1, 33, 97, 1025};
+  if (full()) counts = {1, 2, 31, 32, 33, 97, 255, 256, 257, 1024, 1025, 2049};
+  for (const int64_t rows : counts)
+    Emulated<__nv_bfloat16>(rows, 70, 3).check(SelectConfidence::kProbability);
+  if (full())
+    for (const int64_t columns : {126464, 134656})
+      Emulated<__half>(2, columns).check(SelectConfidence::kNegEntropy);
 }
 
 TEST_CASE("columns that begin anywhere in the vocabulary and in memory are read right", "[tiny]") {
@@ -122,7 +58,7 @@ TEST_CASE("columns that begin anywhere in the vocabulary and in memory are read 
   if (mmada::simt::thread_sanitizer()) first_ids.resize(1);
   for (const int32_t first_id : first_ids)
     for (const int64_t stride : {0, 103}) {
-      Problem<__nv_bfloat16> problem(2, 97, first_id, stride);
+      Emulated<__nv_bfloat16> problem(2, 97, first_id, stride);
       problem.check(SelectConfidence::kProbability);
       problem.params.temperature = 0.7f;
       const Answer got = problem.emulated({Schedule::kGreedy, true});
@@ -131,14 +67,14 @@ TEST_CASE("columns that begin anywhere in the vocabulary and in memory are read 
 }
 
 TEST_CASE("equal logits go to the lowest id, in one chunk or several") {
-  Problem<__nv_bfloat16> problem(1, 1100);
+  Emulated<__nv_bfloat16> problem(1, 1100);
   for (const int64_t column : {900, 77, 76, 450}) problem.set(0, column, 40.0f);
   for (const Way way : all_ways()) CHECK(problem.emulated(way).ids[0] == 76);
   CHECK(problem.emulated({Schedule::kReverse, true}, SelectConfidence::kProbability, 70).ids[0] == 76);
 }
 
 TEST_CASE("banned ids are as if their logits were -inf") {
-  Problem<float> problem(2, 200, 30);
+  Emulated<float> problem(2, 200, 30);
   const Answer free = problem.reference();
   problem.ban({static_cast<uint32_t>(free.ids[0]), static_cast<uint32_t>(free.ids[1]), 30, 229});
   CHECK(problem.reference().ids != free.ids);
@@ -148,7 +84,7 @@ TEST_CASE("banned ids are as if their logits were -inf") {
 }
 
 TEST_CASE("a row of nothing but -inf, or with a NaN, has no choice and harms no other") {
-  Problem<float> problem(3, 130);
+  Emulated<float> problem(3, 130);
   const Answer before = problem.emulated({Schedule::kGreedy, true});
   for (int64_t i = 0; i < 130; ++i) problem.set(0, i, -INFINITY);
   problem.set(2, 129, NAN);
@@ -163,14 +99,14 @@ TEST_CASE("a row of nothing but -inf, or with a NaN, has no choice and harms no 
 }
 
 TEST_CASE("with a temperature the choice has the best noisy score, whatever the chunks and the batch") {
-  Problem<__nv_bfloat16> problem(4, 9000, 5);
+  Emulated<__nv_bfloat16> problem(4, 9000, 5);
   problem.params.temperature = 0.8f;
   const Answer whole = problem.emulated({Schedule::kShuffled, true}), exact = problem.reference();
   CHECK(whole.ids == exact.ids);  // fp32 noise: these seeds have no near ties
   CHECK(error(whole.confidence, exact.confidence) < 2e-5);
   CHECK(problem.emulated({Schedule::kGreedy, true}, SelectConfidence::kProbability, 1000).ids == whole.ids);
-  Problem<__nv_bfloat16> alone(1, 9000, 5);
-  std::copy_n(problem.logits.data() + 2 * 9000, 9000, alone.logits.data());
+  Emulated<__nv_bfloat16> alone(1, 9000, 5);
+  for (int64_t i = 0; i < 9000; ++i) alone.set(0, i, problem.wide[2 * 9000 + i]);
   alone.params.temperature = 0.8f;
   alone.positions[0] = problem.positions[2];
   CHECK(alone.emulated({Schedule::kFair, true}).ids[0] == whole.ids[2]);
@@ -180,7 +116,7 @@ TEST_CASE("with a temperature the choice has the best noisy score, whatever the 
 
 TEST_CASE("choices at temperature one follow the softmax") {
   constexpr int64_t kRows = 2000;
-  Problem<float> problem(kRows, 4);
+  Emulated<float> problem(kRows, 4);
   const float logits[4] = {0.0f, 1.0f, -1.0f, 0.5f};
   double total = 0;
   for (const float x : logits) total += std::exp(x);
@@ -198,10 +134,8 @@ TEST_CASE("choices at temperature one follow the softmax") {
 }
 
 TEST_CASE("guidance mixes the two rows in fp32 before everything else") {
-  Problem<__half> problem(3, 300);
-  Operand<__half> uncond(900, 8);
-  problem.params.uncond = uncond.data(), problem.wide_uncond = uncond.wide.data(),
-  problem.params.guidance = 1.5f;
+  Emulated<__half> problem(3, 300);
+  problem.guide(1.5f);
   const Answer exact = problem.reference();
   for (const bool difference_form : {true, false}) {
     problem.params.difference_form = difference_form;
@@ -211,9 +145,15 @@ TEST_CASE("guidance mixes the two rows in fp32 before everything else") {
   CHECK(problem.reference().confidence != exact.confidence);
 }
 
+TEST_CASE("columns at -inf in both guided rows are no harm") {
+  check_hidden_guidance<Emulated<__nv_bfloat16>>();
+}
+
+TEST_CASE("an id that wins by rare noise is found") { check_rare_noise<Emulated<float>>(); }
+
 TEST_CASE("a banned id is banned wherever the columns begin", "[tiny]") {
   for (const int32_t first_id : {0, 5, 44}) {
-    Problem<float> problem(1, 90, first_id);
+    Emulated<float> problem(1, 90, first_id);
     const auto best = static_cast<uint32_t>(problem.emulated({Schedule::kFair, true}).ids[0]);
     REQUIRE(best - static_cast<uint32_t>(first_id) < 90u);
     problem.ban({best});
@@ -222,7 +162,7 @@ TEST_CASE("a banned id is banned wherever the columns begin", "[tiny]") {
 }
 
 TEST_CASE("choices are the same bits under every schedule", "[tiny]") {
-  Problem<__nv_bfloat16> problem(2, 9000);
+  Emulated<__nv_bfloat16> problem(2, 9000);
   if (mmada::simt::thread_sanitizer()) problem.params.columns = 1100;
   problem.params.temperature = 0.5f;
   const Answer first = problem.emulated({Schedule::kFair, true}, SelectConfidence::kNegEntropy);
@@ -246,4 +186,22 @@ TEST_CASE("contradictory windows and slots are refused") {
   CHECK(refused([](auto& c) { c.first_id = INT32_MAX - 8; }) == Status::kUnsupported);
   CHECK(select_finish_cuda({}, {}) == Status::kInvalid);
   CHECK(mmada::simt::statistics().launches == 0);
+}
+
+TEST_CASE("rows that begin beyond 2^31 elements are read right") {
+  if (on_device()) return;
+  constexpr int64_t kStride = kBeyond + 3, kColumns = 97;
+  Emulated<__half> far(2, kColumns), alone(1, kColumns);
+  far.guide(0.5f), alone.guide(0.5f);
+  Sparse<__half> logits(kStride + kColumns), uncond(kStride + kColumns);
+  std::copy_n(alone.logits.data(), kColumns, logits.data() + kStride);
+  std::copy_n(alone.uncond.data(), kColumns, uncond.data() + kStride);
+  SelectStatisticsParams p = far.params;
+  Shared<SelectState> states(2);
+  p.logits = logits.data(), p.uncond = uncond.data(), p.row_stride = kStride, p.type = FloatType::kF16;
+  p.states = states.data(), p.slots = 1;
+  use(kWay);
+  REQUIRE(OnCuda<__half>::statistics(p) == Status::kOk);
+  CHECK(states[0].id == 0);  // all equal
+  CHECK(states[1].id == alone.reference().ids[0]);
 }

@@ -95,6 +95,13 @@ TEST_CASE("every chunk runs once, whatever the number of threads") {
 
 TEST_CASE("one OpenMP runtime serves libtorch and libmmada") { CHECK(openmp_runtimes().size() == 1); }
 
+TEST_CASE("a GPU older than the kernels is refused by its compute capability") {
+  CHECK_NOTHROW(check_compute_capability(80));
+  CHECK_NOTHROW(check_compute_capability(103));
+  CHECK_THROWS_WITH(check_compute_capability(75),
+                    Catch::Contains("found a GPU of compute capability 7.5, expected 8.0 or newer"));
+}
+
 TEST_CASE("three threads compute the same bits as one") {
   const Results one = results_with(1), three = results_with(3);
   CHECK(one.normed.equal(three.normed));

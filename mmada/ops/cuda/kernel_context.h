@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
@@ -18,6 +19,9 @@ class CudaKernelContext {
       context_.workspace = workspace_.mutable_data_ptr();
       context_.workspace_bytes = workspace_bytes;
     }
+    const cudaDeviceProp* gpu = at::cuda::getDeviceProperties(on.device().index());
+    context_.compute_capability = 10 * gpu->major + gpu->minor;
+    check_compute_capability(context_.compute_capability);
     context_.stream = c10::cuda::getCurrentCUDAStream().stream();
   }
   operator const kernels::Context&() const { return context_; }

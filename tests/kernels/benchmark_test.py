@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark of the kernels runs every line without a GPU, and says that this is no measurement."""
+import os
+import pathlib
+import subprocess
+import sys
+
+SCRIPT = pathlib.Path(os.environ["MMADA_BENCHMARKS"], "kernels.py")
+
+
+def run(*flags):
+    return subprocess.run([sys.executable, str(SCRIPT), *flags], capture_output=True, text=True)
+
+
+def test_every_kernel_is_measured_beside_a_rival(tmp_path):
+    table = tmp_path / "table.md"
+    done = run("--device", "cpu", "--tiny", "--output", str(table))
+    assert done.returncode == 0, done.stderr
+    text = table.read_text()
+    assert "Not a measurement" in text and "Not measured:" in text
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    by = {}
+    for kernel, name, *_ in lines:
+        by.setdefault(kernel, []).append(name)
+    assert len(by) == 19
+    for kernel, names in by.items():
+        assert names[0] == "this project" and len(names) > 1, (kernel, names)
+    for kernel in ("attention forward", "attention backward", "RMSNorm", "RoPE", "SwiGLU", "GroupNorm", "LFQ", "selection", "commit",
+                   "head statistics", "masked_token_logprobs"):
+        assert any(kernel in name for name in by), kernel
+    # what a CPU does not have is said, not hidden
+    assert "SDPA cuDNN: " in text.split("Not measured:")[1]
+    assert "this project: " not in text
+
+
+def test_without_a_gpu_a_measurement_is_refused():
+    done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 1 and "found no CUDA device" in done.stderr
