@@ -41,7 +41,8 @@ build_all() {
   [ $dry = 1 ] || source "$cache/tests.env"
   step "configure" 300 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMMADA_CUDA=ON -DMMADA_PRECOMPILE=ON \
     -DMMADA_TORCH_DIR="${MMADA_TORCH_DIR:-}" -DCMAKE_CUDA_COMPILER="${CUDACXX:-}"
-  step "build" 3600 cmake --build "$build" --target mmada_cuda mmada_program kernels_device_test
+  step "build" 3600 cmake --build "$build" --target mmada_cuda mmada_program kernels_device_test \
+    generation_device_test
   [ $failed = 0 ] || exit 1  # nothing to run
 }
 
@@ -49,7 +50,8 @@ build_all() {
 pack() {
   local lib
   mkdir -p "$folder/lib" "$folder/bin"
-  cp "$build/bin/mmada" "$build/tests/kernels/device/kernels_device_test" "$folder/bin/"
+  cp "$build/bin/mmada" "$build/tests/kernels/device/kernels_device_test" "$build/tests/generation/device/generation_device_test" \
+    "$folder/bin/"
   cp -a "$build"/mmada/lib*.so* "$build"/kernels/lib*.so* "$folder/lib/"
   ldd "$folder"/bin/* "$folder"/lib/*.so | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
     grep -vE '/(torch|nvidia|build)/|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|cuda)\.so' | while read -r lib; do cp -L "$lib" "$folder/lib/"; done
@@ -64,6 +66,7 @@ run_packed() {
   export LD_LIBRARY_PATH="$folder/lib:$torch/lib:$(printf '%s:' "$torch"/../nvidia/*/lib)${LD_LIBRARY_PATH:-}"
   export MMADA_LIBRARY=$folder/lib/libmmada.so MMADA_PROGRAM=$folder/bin/mmada MMADA_TEST_DATA=$root/tests/data
   step "claims of the kernels" 240 "$folder/bin/kernels_device_test"
+  step "the denoising step" 120 "$folder/bin/generation_device_test"
   step "every op from Python" 120 "$python" -m pytest -q -p no:cacheprovider "$root/tests/examples/python_package_test.py" -k cuda
   step "the program" 120 "$python" -m pytest -q -p no:cacheprovider "$root/tests/cli/device_test.py" -k gpu
   step "benchmark" 300 "$python" "$root/benchmarks/kernels/kernels.py" --output "$results"

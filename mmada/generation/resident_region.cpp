@@ -280,6 +280,7 @@ void ResidentRegion::step() {
 }
 
 std::vector<ResidentRegion::Filled> ResidentRegion::collect() {
+  if (!late_) late_.emplace(report());
   look(*late_);
   const auto& copies = late_->wait();
   std::vector<Filled> filled;

@@ -9,53 +9,14 @@
 #include <catch2/catch.hpp>
 
 #include "mmada/generation/denoise.h"
-#include "mmada/generation/image_canvas.h"
-#include "mmada/generation/text_canvas.h"
-#include "tests/generation/tiny.h"
+#include "tests/generation/canvases.h"
 
 namespace mmada {
 namespace {
 
-constexpr int64_t kBudget = 8;
-
-Canvas text(TokenIds prompt, TextOptions options, uint32_t stream = 0) {
-  options.stream = stream;
-  options.seed = 5;
-  return text_canvas(tiny::layout(), prompt, options);
-}
-
-Canvas image(TokenIds caption, ImageOptions options, uint32_t stream = 0, bool holes = false) {
-  std::vector<int64_t> codes(16, -1);
-  for (size_t i = 0; holes && i < codes.size(); i += 3) codes[i] = static_cast<int64_t>(i);
-  options.stream = stream;
-  options.seed = 5;
-  return image_canvas(tiny::layout(), caption, codes, kBudget, options, at::kFloat).canvas;
-}
-
-/// Settings of every kind that a region can be filled with on the device.
-std::vector<Canvas> canvases() {
-  const TextOptions noisy{.gen_length = 24, .block_length = 8, .steps = 12, .temperature = 1.0};
-  TextOptions guided = noisy, dynamic = noisy, random = noisy, margin = noisy, filtered = noisy;
-  guided.cfg_scale = 1.5;
-  dynamic.remasking = "low_confidence_dynamic", dynamic.threshold = 0.3;
-  random.remasking = "random";
-  margin.confidence = "margin_confidence", margin.confidence_eos_eot_inf = true;
-  filtered.top_k = 5, filtered.top_p = 0.8;
-  const ImageOptions picture{.steps = 6, .guidance_scale = 2.0}, greedy{.steps = 5, .greedy = true};
-  const int64_t mask = tiny::layout().mask;
-  return {text({50, 3, 4, 5}, noisy),
-          text({50, 3}, noisy, 1),
-          text({50, 3, 4, 5, 6, 7}, guided, 2),
-          text({50, 9}, guided, 3),
-          text({50, 8, 7}, dynamic, 4),
-          text({50, 8, 7}, random, 5),
-          text({50, 8, 7}, margin, 6),
-          text({50, 8, 7, 6}, filtered, 7),
-          image({9, 10, 11}, picture, 8),
-          image({12}, picture, 9, true),
-          image({13}, greedy, 10),
-          infill_canvas(tiny::layout(), {50, mask, mask, 4, mask, 6, 51}, {.steps = 2, .temperature = 1.0})};
-}
+using canvases::image;
+using canvases::resident;
+using canvases::text;
 
 std::vector<FinishedRow> denoise(const Model& model, const std::vector<Canvas>& rows, Residency residency,
                                  std::vector<Observer*> observers = {}) {
@@ -77,18 +38,12 @@ void check_equal(const std::vector<FinishedRow>& got, const std::vector<Finished
   }
 }
 
-ResidentRow resident(const Canvas& canvas) {
-  const auto& positions = canvas.regions.front().positions;
-  return {&canvas, &canvas.regions.front(), 0,
-          std::count_if(positions.begin(), positions.end(),
-                        [&](int64_t i) { return canvas.ids[i] == tiny::layout().mask; })};
-}
-
 TEST_CASE("regions filled on the device give the tokens and step counts of the loop on the host") {
   for (const uint64_t seed : {1, 2, 3, 4, 5, 6}) {
     INFO("model " << seed);
     const Model model = tiny::random_model(seed);
-    check_equal(denoise(model, canvases(), Residency::kDevice), denoise(model, canvases(), Residency::kHost));
+    check_equal(denoise(model, canvases::all(), Residency::kDevice),
+                denoise(model, canvases::all(), Residency::kHost));
   }
 }
 
@@ -161,7 +116,7 @@ Transformer on_meta() {
 
 TEST_CASE("a step reads nothing from the device and brings nothing to it") {
   const c10::NoGradGuard no_grad;
-  for (const Canvas& canvas : canvases()) {
+  for (const Canvas& canvas : canvases::all()) {
     ResidentRegion region(on_meta(), tiny::layout().mask, tiny::layout().eos, {resident(canvas)});
     const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(record).needsInputs(true));
     touched_by.clear(), ops_recorded = 0;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include <ATen/ATen.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/core/GradMode.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <catch2/catch.hpp>
+
+#include "mmada/generation/resident_region.h"
+#include "tests/generation/canvases.h"
+
+namespace mmada {
+namespace {
+
+Transformer on_gpu(uint64_t seed) {
+  const Model model = tiny::random_model(seed);
+  Transformer copy(tiny::config(), at::TensorOptions().dtype(at::kFloat).device(at::kCUDA));
+  const auto from = model.transformer.parameters(), to = copy.parameters();
+  for (size_t i = 0; i < from.size(); ++i) at::Tensor(to[i].tensor).copy_(from[i].tensor);
+  return copy;
+}
+
+ResidentRegion region_of(const Transformer& model, const Canvas& canvas) {
+  return ResidentRegion(model, tiny::layout().mask, tiny::layout().eos, {canvases::resident(canvas)});
+}
+
+TEST_CASE("a step waits for nothing, and a CUDA graph of it replays to the same tokens") {
+  const c10::NoGradGuard no_grad;
+  const Transformer model = on_gpu(3);
+  const c10::cuda::CUDAStreamGuard guard(c10::cuda::getStreamFromPool());
+  for (const Canvas& canvas : canvases::all()) {
+    ResidentRegion eager = region_of(model, canvas), captured = region_of(model, canvas);
+    const int64_t steps = canvas.regions.front().steps;
+    eager.enqueue();  // libraries make their handles and workspaces now
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR);
+    for (int64_t step = 1; step < steps; ++step) CHECK_NOTHROW(eager.enqueue());
+    c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+    at::cuda::CUDAGraph graph;
+    graph.capture_begin();
+    captured.enqueue();
+    graph.capture_end();
+    for (int64_t step = 0; step < steps; ++step) graph.replay();
+    const auto expected = eager.collect(), found = captured.collect();
+    CHECK(found.front().ids == expected.front().ids);
+    CHECK(found.front().steps == expected.front().steps);
+  }
+}
+
+}  // namespace
+}  // namespace mmada
