@@ -54,7 +54,7 @@ pack() {
     "$folder/bin/"
   cp -a "$build"/mmada/lib*.so* "$build"/kernels/lib*.so* "$folder/lib/"
   ldd "$folder"/bin/* "$folder"/lib/*.so | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
-    grep -vE '/(torch|nvidia|build)/|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|cuda)\.so' | while read -r lib; do cp -L "$lib" "$folder/lib/"; done
+    grep -vE '/(torch|nvidia|build)/|lib(c|m|dl|rt|util|pthread|stdc\+\+|gcc_s|cuda)\.so' | while read -r lib; do cp -L "$lib" "$folder/lib/"; done
   printf 'packed %s into %s\n' "$(du -sh "$folder" | cut -f1)" "$folder"
 }
 

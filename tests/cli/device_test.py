@@ -22,7 +22,7 @@ needs_gpu = pytest.mark.skipif(not REQUIRED and not has_gpu(), reason="no GPU")
 TEXT = ["text", "--prompt", "What is left of the red circle?", "--gen-length", "32", "--steps", "16", "--block-length", "16"]
 PICTURE = ["t2i", "--prompt", "a red circle left of a blue square", "--steps", "8", "--guidance-scale", "2"]
 REPLY = ["mmu", "--image", str(POCKET / "scene.png"), "--image-tokenizer", str(POCKET / "image_tokenizer"), "--prompt",
-         "What is in the picture?", "--gen-length", "16", "--steps", "8"]
+         "What is in the picture?", "--gen-length", "16", "--block-length", "16", "--steps", "8"]
 
 
 def generate(verb, device, dtype):
