@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 
@@ -89,8 +90,9 @@ size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, con
   }
   unit->master.requires_grad_(true);
   unit->whole = at::empty({layout.padded}, policy_.compute);
+  // with version counters of their own: gathering anew is no change of the weights that a kept graph saw
   for (const FlatParameter& parameter : layout.parameters)
-    unit->leaves.push_back(view_of(unit->whole, parameter).detach().requires_grad_(true));
+    unit->leaves.push_back(view_of(unit->whole, parameter).variable_data().requires_grad_(true));
   empty_storage(unit->whole);
   units_.push_back(std::move(unit));
   return units_.size() - 1;

@@ -62,6 +62,8 @@ class ShardedModel {
 
   ShardedModel(Group group, ShardPolicy policy);
   ~ShardedModel();
+  ShardedModel(const ShardedModel&) = delete;  // graphs point at it
+  ShardedModel& operator=(const ShardedModel&) = delete;
 
   /// Adds the next unit and returns its number. `weights_in_backward` false: the backward of the unit's kept
   /// graph reads no weights (an embedding's), so that none are gathered for it.

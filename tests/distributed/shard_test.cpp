@@ -2,6 +2,7 @@
 #include "mmada/distributed/shard.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <map>
 
@@ -124,10 +125,10 @@ Trace train_plainly(at::ScalarType type) {
 /// Mistakes that the comparison has to see.
 enum class Mistake { kNone, kLostGradient, kAveraged, kStaleWeights };
 
-ShardedModel build(const Group& group, const ShardPolicy& policy) {
-  ShardedModel model(group, policy);
+std::unique_ptr<ShardedModel> build(const Group& group, const ShardPolicy& policy) {
+  auto model = std::make_unique<ShardedModel>(group, policy);
   for (const UnitDescription& unit : network())
-    model.add(unit.name, unit.shapes, fill, unit.function, unit.name != "embedding");
+    model->add(unit.name, unit.shapes, fill, unit.function, unit.name != "embedding");
   return model;
 }
 
@@ -140,7 +141,8 @@ at::Tensor loss_of_share(ShardedModel& model, const Batch& data) {
 }
 
 Trace train_sharded(const Group& group, const ShardPolicy& policy, Mistake mistake = Mistake::kNone) {
-  ShardedModel model = build(group, policy);
+  const auto owner = build(group, policy);
+  ShardedModel& model = *owner;
   std::vector<NamedParameter> parameters;
   for (const ShardSegment& segment : model.segments())
     parameters.push_back(
@@ -246,7 +248,8 @@ TEST_CASE("a lost gradient, an averaged one and stale weights are seen by the co
 TEST_CASE("memory and traffic in every rank", "[.counted]") {
   const Group group = test::connect();
   const auto run = [&](const ShardPolicy& policy) {
-    ShardedModel model = build(group, policy);
+    const auto owner = build(group, policy);
+    ShardedModel& model = *owner;
     loss_of_share(model, batch(0, 0)).backward();
     return model.counters();
   };
@@ -288,16 +291,17 @@ TEST_CASE("bf16 parameters over fp32 masters stay near the fp32 run") {
 
 TEST_CASE("two forwards before one backward give the sum of their gradients") {
   for (const ShardPolicy& policy : policies(at::kDouble)) {
-    ShardedModel together = build({}, policy), apart = build({}, policy);
-    (loss_of_share(together, batch(0, 0)) + loss_of_share(together, batch(0, 1))).backward();
-    loss_of_share(apart, batch(0, 0)).backward();
-    loss_of_share(apart, batch(0, 1)).backward();
-    CHECK(together.grad_norm() == Approx(apart.grad_norm()).epsilon(1e-13));
+    const auto together = build({}, policy), apart = build({}, policy);
+    (loss_of_share(*together, batch(0, 0)) + loss_of_share(*together, batch(0, 1))).backward();
+    loss_of_share(*apart, batch(0, 0)).backward();
+    loss_of_share(*apart, batch(0, 1)).backward();
+    CHECK(together->grad_norm() == Approx(apart->grad_norm()).epsilon(1e-13));
   }
 }
 
 TEST_CASE("an error inside a step leaves a model that can go on") {
-  ShardedModel model = build({}, {});
+  const auto owner = build({}, {});
+  ShardedModel& model = *owner;
   const at::Tensor bad = at::full({2, kTokens}, 99, at::kLong);
   CHECK_THROWS(model.run(0, {bad}));
   model.abandon();
