@@ -78,6 +78,14 @@ MMADA_HOST_DEVICE inline SelectState merge(const SelectState& a, const SelectSta
   return high;
 }
 
+/// A guided logit: u + scale (x - u), or scale x - guidance u, with scale = 1 + guidance. Fused by name:
+/// what a compiler fuses of its own accord differs between devices, and with it the choice between near
+/// equals.
+MMADA_HOST_DEVICE inline float mix_guided(float x, float u, float guidance, bool difference_form) {
+  const float scale = 1.0f + guidance;
+  return difference_form ? fmaf(scale, x - u, u) : fmaf(scale, x, -(guidance * u));
+}
+
 /// Where a row's noise comes from (mmada/ops/select.h): four vocabulary ids share a Philox block.
 struct NoiseRow {
   uint64_t key = 0;

@@ -22,6 +22,12 @@ struct Segment {
   int32_t first_id = 0;  ///< of x[0]
 };
 
+template <class T, bool kDifferenceForm>
+[[gnu::always_inline]] inline void guide(const T* uncond, float guidance, int64_t count, float* x) {
+  for (int64_t c = 0; c < count; ++c)
+    x[c] = x[c] == -INFINITY ? x[c] : mix_guided(x[c], to_float(uncond[c]), guidance, kDifferenceForm);
+}
+
 template <class T>
 [[gnu::always_inline]] inline void widen(const SelectStatisticsParams& p, int64_t offset, int64_t lead,
                                          Segment& s) {
@@ -31,16 +37,10 @@ template <class T>
   for (int64_t c = 0; c < count; ++c) x[c] = to_float(logits[c]);
   if (p.uncond == nullptr) return;
   const T* uncond = static_cast<const T*>(p.uncond) + offset;
-  const float scale = 1.0f + p.guidance;
-  if (p.difference_form) {
-    for (int64_t c = 0; c < count; ++c) {
-      const float u = to_float(uncond[c]);
-      x[c] = x[c] == -INFINITY ? x[c] : u + scale * (x[c] - u);
-    }
-    return;
-  }
-  for (int64_t c = 0; c < count; ++c)
-    x[c] = x[c] == -INFINITY ? x[c] : scale * x[c] - p.guidance * to_float(uncond[c]);
+  if (p.difference_form)
+    guide<T, true>(uncond, p.guidance, count, x);
+  else
+    guide<T, false>(uncond, p.guidance, count, x);
 }
 
 inline void ban(const uint32_t* bits, Segment& s) {

@@ -37,8 +37,7 @@ __device__ __forceinline__ void read_logits(const SelectStatisticsParams& p, int
 #pragma unroll
     for (int c = 0; c < kIds; ++c) {
       if (x[c] == -INFINITY) continue;
-      x[c] = p.difference_form ? u[c] + (1.0f + p.guidance) * (x[c] - u[c])
-                               : (1.0f + p.guidance) * x[c] - p.guidance * u[c];
+      x[c] = mix_guided(x[c], u[c], p.guidance, p.difference_form);
     }
   }
   if (p.banned_bits == nullptr) return;
