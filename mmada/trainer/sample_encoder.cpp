@@ -4,7 +4,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <set>
+
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 #include "mmada/core/sha256.h"
 
 namespace mmada {
@@ -23,6 +26,25 @@ int64_t occurrences(const std::string& text, const std::string& part) {
   int64_t count = 0;
   for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
   return count;
+}
+
+/// The ids of words behind a blank, each of them one token.
+std::set<int64_t> word_ids(const Tokenizer& tokenizer, const std::vector<std::string>& words) {
+  std::set<int64_t> ids;
+  for (const auto& word : words) {
+    const TokenIds encoded = tokenizer.encode(" " + word);
+    MMADA_CHECK(encoded.size() == 1, "training: field `masked_words`: found ", quote(word), ", which is ",
+                encoded.size(), " tokens, expected words of one token");
+    ids.insert(encoded.front());
+  }
+  return ids;
+}
+
+void show_others(const std::set<int64_t>& masked, EncodedSample* sample) {
+  const auto length = static_cast<int64_t>(sample->text.size());
+  const int64_t end = sample->reasoning_end == 0 ? length : sample->reasoning_end;
+  sample->shown.assign(sample->text.size(), false);
+  for (int64_t i = 0; i < end; ++i) sample->shown[i] = !masked.contains(sample->text[i]);
 }
 
 }  // namespace
@@ -98,14 +120,17 @@ std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Ima
   return encoded;
 }
 
-std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples, bool find_reasoning) {
+std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples, bool find_reasoning,
+                                                 const std::vector<std::string>& masked_words) {
+  const std::set<int64_t> masked = word_ids(*tokenizer_, masked_words);
   std::vector<EncodedSample> encoded(samples.size());
   std::vector<const Image*> images;
   std::vector<size_t> owners;
   for (size_t i = 0; i < samples.size(); ++i) {
     encoded[i].text = tokenizer_->encode(samples[i].text);
-    if (find_reasoning)
+    if (find_reasoning || !masked.empty())
       encoded[i].reasoning_end = reasoning_end(*tokenizer_, samples[i].text, encoded[i].text);
+    if (!masked.empty()) show_others(masked, &encoded[i]);
     if (samples[i].image.pixels.empty()) continue;
     MMADA_CHECK(image_tokenizer_ != nullptr,
                 "training: found a sample with a picture, expected an image tokenizer");

@@ -21,6 +21,7 @@ struct EncodedSample {
   TokenIds text;
   TokenIds image;             ///< empty without a picture
   int64_t reasoning_end = 0;  ///< ids of `text` through its last "</think>"; 0: no reasoning
+  std::vector<bool> shown;    ///< for each id of `text`: never masked; empty: any may be
 };
 
 /// How many of the text's ids reach through its last "</think>"; 0 where it has none.
@@ -42,8 +43,10 @@ class SampleEncoder {
   SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
                 const TokenLayout& layout, std::shared_ptr<ChunkWorkers> workers, const Options& options);
 
-  /// find_reasoning: also where each text's reasoning ends, for flows that give it.
-  std::vector<EncodedSample> encode(const std::vector<Sample>& samples, bool find_reasoning = false);
+  /// find_reasoning: also where each text's reasoning ends, for flows that give it. masked_words: also what
+  /// remains shown where only they may be masked.
+  std::vector<EncodedSample> encode(const std::vector<Sample>& samples, bool find_reasoning = false,
+                                    const std::vector<std::string>& masked_words = {});
   /// Tokens of a picture.
   int64_t image_tokens() const;
 
