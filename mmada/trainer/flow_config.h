@@ -26,6 +26,9 @@ struct FlowConfig {
   /// lm_chat, mmu: within a reply's reasoning (all of a reply that has none) only these words are ever
   /// masked; none: all are. For what must be learned from words that stand there.
   std::vector<std::string> masked_words;
+  /// lm_chat, mmu: words that are masked like any other but have no loss: nothing is learned about what
+  /// stands there.
+  std::vector<std::string> unlearned_words;
   ImageNoise image_noise;
   TextNoise text_noise;
   bool all_turns = false;  ///< lm_chat: every assistant turn is supervised, not the last alone

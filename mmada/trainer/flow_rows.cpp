@@ -34,6 +34,12 @@ void show(const TokenLayout& layout, const EncodedSample& sample, Row* row) {
   if (sample.reasoning_end == 0) std::fill(row->prompt.begin() + row->text.end - 1, row->prompt.end(), true);
 }
 
+void forget(const std::vector<int64_t>& unlearned, NoisedRow* row) {
+  std::erase_if(row->predicted, [&](int64_t position) {
+    return std::find(unlearned.begin(), unlearned.end(), row->clean[position]) != unlearned.end();
+  });
+}
+
 /// The rows of one flow in one micro-batch, cut and ordered.
 struct Slice {
   const FlowConfig* flow;
@@ -133,6 +139,7 @@ std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig&
     rows.push_back(flow.kind == FlowKind::kT2i
                        ? noise_image_row(settings.layout, row, flow.image_noise, times[i], rng)
                        : noise_text_row(settings.layout, row, flow.text_noise, times[i], rng));
+    forget(samples[i].unlearned, &rows.back());
   }
   return rows;
 }
