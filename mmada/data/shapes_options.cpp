@@ -11,7 +11,6 @@ namespace {
 
 constexpr const char* kOutlineNames[] = {"circle", "square", "triangle", "star"};
 constexpr const char* kQuestionNames[] = {"describe", "what_at", "color", "where", "count", "compare"};
-constexpr double kStarReach = 1.08;  // the outermost point of any outline, in radii
 
 std::array<uint8_t, 3> parse_rgb(Fields& fields, const std::string& key,
                                  const std::array<uint8_t, 3>& fallback) {
@@ -121,6 +120,14 @@ Outline outline_from_name(const std::string& name, const std::string& source) {
 const char* outline_name(Outline outline) { return kOutlineNames[static_cast<int>(outline)]; }
 const char* question_kind_name(QuestionKind kind) { return kQuestionNames[static_cast<int>(kind)]; }
 
+std::string ShapesOptions::shape_name(int shape) const {
+  return is_blob(shape) ? "blob" : outline_name(shapes[shape]);
+}
+
+std::string ShapesOptions::color_name(int color) const {
+  return is_mixed(color) ? "mixed" : colors[color].name;
+}
+
 const std::vector<double>& ShapesOptions::count_weights_at(uint64_t index) const {
   for (const auto& stage : stages)
     if (index < static_cast<uint64_t>(stage.until)) return stage.weights;
@@ -162,6 +169,11 @@ ShapesOptions parse_shapes_options(Fields& fields) {
   if (fields.has("sizes")) options.sizes = parse_sizes(fields);
   options.background = parse_rgb(fields, "background", options.background);
   options.supersampling = fields.integer("supersampling", 1, 8, options.supersampling);
+  options.wobble = fields.number("wobble", 0.0, 0.25, options.wobble);
+  options.mixed = fields.number("mixed", 0.0, 1.0, options.mixed);
+  if (options.mixed > 0 && options.colors.size() < 2)
+    fields.fail("mixed", cat(options.mixed), "0 with a single colour");
+  options.blobs = fields.number("blobs", 0.0, 1.0, options.blobs);
   options.count_weights = parse_weights(fields, "count_weights", options.count_weights, options.cells());
   options.stages = parse_stages(fields, options.cells());
   parse_question_weights(fields, options.question_weights);
@@ -192,6 +204,9 @@ Json shapes_options_json(const ShapesOptions& options) {
   for (const auto& size : options.sizes) json["sizes"][size.name] = size.radius;
   json["background"] = options.background;
   json["supersampling"] = options.supersampling;
+  json["wobble"] = options.wobble;
+  json["mixed"] = options.mixed;
+  json["blobs"] = options.blobs;
   json["count_weights"] = options.count_weights;
   for (const auto& stage : options.stages)
     json["stages"].push_back({{"until", stage.until}, {"count_weights", stage.weights}});

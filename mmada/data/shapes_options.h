@@ -15,6 +15,8 @@ enum class Outline { kCircle, kSquare, kTriangle, kStar };
 Outline outline_from_name(const std::string& name, const std::string& source);
 const char* outline_name(Outline outline);
 
+inline constexpr double kStarReach = 1.08;  ///< the outermost point of any outline, in radii
+
 struct NamedColor {
   std::string name;
   std::array<uint8_t, 3> rgb{};
@@ -56,6 +58,14 @@ struct ShapesOptions {
   std::array<uint8_t, 3> background = {255, 255, 255};
   int64_t supersampling = 2;  ///< points per pixel and axis that decide a pixel's coverage
 
+  /// Every other picture of a question source: radii vary by up to this share, and centres by up to this
+  /// share of a cell as far as the cell has room. 0: none do.
+  double wobble = 0.0;
+  /// Shares of a question source's objects that are in two colours at once ("mixed") or of no named outline
+  /// ("blob"). Pairs with either are never held out: they teach every outline apart from its colour, every
+  /// colour apart from its outline, and show no held-out pair.
+  double mixed = 0.0, blobs = 0.0;
+
   std::vector<double> count_weights = {0.35, 0.4, 0.25};  ///< of 1, 2, 3, ... shapes
   std::vector<CountStage> stages;  ///< a curriculum before count_weights applies, by sample index
   /// In the order of QuestionKind. A kind the scene cannot answer falls back to "what is at".
@@ -71,9 +81,14 @@ struct ShapesOptions {
   int64_t operand_min = 10, operand_max = 99;  ///< two-digit operands of the arithmetic problems
 
   int64_t cells() const { return rows * columns; }
+  bool is_blob(int shape) const { return shape == static_cast<int>(shapes.size()); }
+  bool is_mixed(int color) const { return color == static_cast<int>(colors.size()); }
   bool pair_held_out(int shape, int color) const {
-    return pair_modulus > 0 && (shape + color) % pair_modulus == 0;
+    return pair_modulus > 0 && !is_blob(shape) && !is_mixed(color) && (shape + color) % pair_modulus == 0;
   }
+  /// Names of an object's attributes; one past the last is "blob" and "mixed".
+  std::string shape_name(int shape) const;
+  std::string color_name(int color) const;
   bool sum_held_out(int64_t a, int64_t b) const;
   /// Weights of the shape counts that hold at a sample index.
   const std::vector<double>& count_weights_at(uint64_t index) const;

@@ -26,7 +26,7 @@ std::vector<Point> star_points(double radius) {
   std::vector<Point> points;
   for (int k = 0; k < 10; ++k) {
     const double angle = std::numbers::pi * (-0.5 + k / 5.0);
-    const double reach = radius * (k % 2 == 0 ? 1.08 : 0.45);
+    const double reach = radius * (k % 2 == 0 ? kStarReach : 0.45);
     points.push_back({std::cos(angle) * reach, std::sin(angle) * reach});
   }
   return points;
@@ -98,6 +98,36 @@ std::vector<Point> random_polygon(double radius, Rng& rng) {
   return points;
 }
 
+/// An object where it shall stand, its radius and centre drawn.
+struct Placed {
+  double x = 0, y = 0, radius = 0;
+};
+
+Placed place(const ShapesOptions& options, const SceneObject& object, double wobble, Rng& rng) {
+  const auto about = [&](double reach) { return reach * (2 * rng.uniform() - 1); };
+  const double cell =
+      static_cast<double>(options.canvas) / static_cast<double>(std::max(options.rows, options.columns));
+  const auto [x, y] = cell_center(options, object.cell);
+  const double wanted = options.sizes[object.size].radius * (1 + about(wobble));
+  const double radius = std::min(wanted, cell / 2 / kStarReach);
+  const double room = std::min(cell / 2 - radius * kStarReach, wobble * cell);
+  return {x + about(room), y + about(room), radius};
+}
+
+/// Paints the halves of a coverage in two different colours, cut across or along through (x, y).
+void paint_halves(const ShapesOptions& options, const std::vector<uint8_t>& coverage, const Placed& at,
+                  Rng& rng, Image& image) {
+  const auto colors = rng.permutation(static_cast<int64_t>(options.colors.size()));
+  const bool across = rng.uniform() < 0.5;
+  std::vector<uint8_t> halves[2] = {coverage, coverage};
+  for (size_t pixel = 0; pixel < coverage.size(); ++pixel) {
+    const auto side = static_cast<size_t>(options.canvas);
+    const auto along = static_cast<double>(across ? pixel % side : pixel / side);
+    halves[along < (across ? at.x : at.y) ? 1 : 0][pixel] = 0;
+  }
+  for (int half = 0; half < 2; ++half) paint(options, halves[half], options.colors[colors[half]], image);
+}
+
 }  // namespace
 
 std::vector<uint8_t> outline_coverage(const ShapesOptions& options, Outline outline, double center_x,
@@ -134,6 +164,22 @@ Image render_scene(const ShapesOptions& options, const Scene& scene) {
     const auto coverage =
         outline_coverage(options, options.shapes[object.shape], x, y, options.sizes[object.size].radius);
     paint(options, coverage, options.colors[object.color], image);
+  }
+  return image;
+}
+
+Image render_varied(const ShapesOptions& options, const Scene& scene, bool wobble, Rng& rng) {
+  Image image = blank(options);
+  for (const auto& object : scene) {
+    const Placed at = place(options, object, wobble ? options.wobble : 0.0, rng);
+    const auto coverage =
+        options.is_blob(object.shape)
+            ? polygon_coverage(options, at.x, at.y, random_polygon(at.radius, rng))
+            : outline_coverage(options, options.shapes[object.shape], at.x, at.y, at.radius);
+    if (options.is_mixed(object.color))
+      paint_halves(options, coverage, at, rng, image);
+    else
+      paint(options, coverage, options.colors[object.color], image);
   }
   return image;
 }

@@ -21,6 +21,10 @@ std::pair<double, double> cell_center(const ShapesOptions& options, int64_t cell
 
 /// The antialiased picture of a scene: a pure function in integers, the same on every machine.
 Image render_scene(const ShapesOptions& options, const Scene& scene);
+/// What a question source shows: the same, or with radii and centres that vary by options.wobble (every shape
+/// stays inside its cell), with mixed objects in two colours, half and half, and with random polygons for
+/// blobs.
+Image render_varied(const ShapesOptions& options, const Scene& scene, bool wobble, Rng& rng);
 
 /// A picture for training an image tokenizer, denser than a scene and with no held-out pair on it: two or
 /// more cells are filled; in half of the pictures centres and radii wander and some shapes are random

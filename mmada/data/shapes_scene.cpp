@@ -2,6 +2,7 @@
 #include "mmada/data/shapes_scene.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace mmada {
@@ -25,14 +26,25 @@ std::vector<const SceneObject*> unique_by(const Scene& scene, Key key) {
 
 int64_t name_key(const SceneObject& object) { return object.shape * 4096 + object.color; }
 
-/// What a look at every cell tells: "top left large red square, bottom right small blue star". Every question
-/// but "describe" is answered from it, so that each teaches the same reading and leaves the rest to the text.
-std::string scan(const ShapesOptions& options, const Scene& scene) {
+/// Whether a cell is what the question is about.
+using Verdict = std::function<bool(const SceneObject&)>;
+
+std::string scan(const ShapesOptions& options, const Scene& scene, const std::string& words,
+                 const Verdict& verdict) {
   std::string text;
-  for (const auto& object : scene)
-    text += cat(text.empty() ? "" : ", ", options.cell_name(object.cell), " ",
-                object_phrase(options, object, false));
+  for (int64_t cell = 0; cell < options.cells(); ++cell) {
+    const auto object =
+        std::find_if(scene.begin(), scene.end(), [&](const auto& o) { return o.cell == cell; });
+    text += (text.empty() ? "" : " ") + words;
+    text += object == scene.end()
+                ? " an empty cell no"
+                : cat(" ", object_phrase(options, *object, false), verdict(*object) ? " yes" : " no");
+  }
   return text;
+}
+
+Verdict only(const SceneObject& wanted) {
+  return [cell = wanted.cell](const SceneObject& object) { return object.cell == cell; };
 }
 
 Question ask_describe(const ShapesOptions& options, const Scene& scene) {
@@ -41,39 +53,44 @@ Question ask_describe(const ShapesOptions& options, const Scene& scene) {
 
 Question ask_what_at(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   const SceneObject& object = scene[rng.below(scene.size())];
-  return {QuestionKind::kWhatAt, cat("what is at ", options.cell_name(object.cell), "?"),
-          scan(options, scene), object_name(options, object)};
+  const std::string cell = options.cell_name(object.cell);
+  return {QuestionKind::kWhatAt, cat("what is at ", cell, "?"), scan(options, scene, cell, only(object)),
+          object_name(options, object)};
 }
 
 std::optional<Question> ask_color(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   const auto candidates = unique_by(scene, [](const SceneObject& object) { return object.shape; });
   if (candidates.empty()) return {};
   const SceneObject& object = *candidates[rng.below(candidates.size())];
-  return Question{QuestionKind::kColor,
-                  cat("what color is the ", outline_name(options.shapes[object.shape]), "?"),
-                  scan(options, scene), options.colors[object.color].name};
+  const std::string shape = options.shape_name(object.shape);
+  return Question{QuestionKind::kColor, cat("what color is the ", shape, "?"),
+                  scan(options, scene, "the " + shape, only(object)), options.color_name(object.color)};
 }
 
 std::optional<Question> ask_where(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   const auto candidates = unique_by(scene, name_key);
   if (candidates.empty()) return {};
   const SceneObject& object = *candidates[rng.below(candidates.size())];
-  return Question{QuestionKind::kWhere, cat("where is the ", object_name(options, object), "?"),
-                  scan(options, scene), options.cell_name(object.cell)};
+  const std::string name = object_name(options, object);
+  return Question{QuestionKind::kWhere, cat("where is the ", name, "?"),
+                  scan(options, scene, name, only(object)), options.cell_name(object.cell)};
 }
 
 Question ask_count(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   if (rng.uniform() < 0.5)
-    return {QuestionKind::kCount, "how many shapes?", scan(options, scene), std::to_string(scene.size())};
+    return {QuestionKind::kCount, "how many shapes?",
+            scan(options, scene, "many shapes", [](const auto&) { return true; }),
+            std::to_string(scene.size())};
   // Mostly a colour that is there; sometimes any, so that "0" is an answer too.
   const bool present = rng.uniform() >= 0.35;
   const int color = present ? scene[rng.below(scene.size())].color : draw_index(options.colors, rng);
-  const auto count =
-      std::count_if(scene.begin(), scene.end(), [&](const auto& object) { return object.color == color; });
-  return {QuestionKind::kCount, cat("how many ", options.colors[color].name, " shapes?"),
-          scan(options, scene), std::to_string(count)};
+  const auto wanted = [&](const SceneObject& object) { return object.color == color; };
+  const std::string words = options.color_name(color) + " shapes";
+  return {QuestionKind::kCount, cat("how many ", words, "?"), scan(options, scene, words, wanted),
+          std::to_string(std::count_if(scene.begin(), scene.end(), wanted))};
 }
 
+/// The scan finds the first of the two; behind it stands the second with its size.
 std::optional<Question> ask_compare(const ShapesOptions& options, const Scene& scene, Rng& rng) {
   using Pair = std::pair<const SceneObject*, const SceneObject*>;
   std::vector<Pair> all, unequal;
@@ -86,10 +103,24 @@ std::optional<Question> ask_compare(const ShapesOptions& options, const Scene& s
   // Mostly different sizes, else "no" would be right three times in four.
   const auto& pairs = !unequal.empty() && rng.uniform() < 0.8 ? unequal : all;
   const auto& [a, b] = pairs[rng.below(pairs.size())];
-  return Question{
-      QuestionKind::kCompare,
-      cat("is the ", object_name(options, *a), " larger than the ", object_name(options, *b), "?"),
-      scan(options, scene), a->size > b->size ? "yes" : "no"};
+  const std::string first = object_name(options, *a), second = object_name(options, *b);
+  return Question{QuestionKind::kCompare, cat("is the ", first, " larger than the ", second, "?"),
+                  cat(scan(options, scene, first, only(*a)), " ", second, " ", options.sizes[b->size].name),
+                  a->size > b->size ? "yes" : "no"};
+}
+
+SceneObject draw_object(const ShapesOptions& options, bool held, Rng& rng) {
+  SceneObject object;
+  do {
+    object.shape = draw_index(options.shapes, rng);
+    object.color = draw_index(options.colors, rng);
+  } while (options.pair_held_out(object.shape, object.color) != held);
+  object.size = draw_index(options.sizes, rng);
+  if (!held && options.mixed > 0 && rng.uniform() < options.mixed)
+    object.color = static_cast<int>(options.colors.size());
+  else if (!held && options.blobs > 0 && rng.uniform() < options.blobs)
+    object.shape = static_cast<int>(options.shapes.size());
+  return object;
 }
 
 template <class Items, class Name>
@@ -141,19 +172,15 @@ Scene draw_scene(const ShapesOptions& options, ShapesSplit split, int64_t count,
   Scene scene;
   for (int64_t place = 0; place < count; ++place) {
     const bool held = split == ShapesSplit::kHeldOut && place == held_place;
-    SceneObject object{.cell = static_cast<int>(cells[place])};
-    do {
-      object.shape = draw_index(options.shapes, rng);
-      object.color = draw_index(options.colors, rng);
-    } while (options.pair_held_out(object.shape, object.color) != held);
-    object.size = draw_index(options.sizes, rng);
+    SceneObject object = draw_object(options, held, rng);
+    object.cell = static_cast<int>(cells[place]);
     scene.push_back(object);
   }
   return scene;
 }
 
 std::string object_name(const ShapesOptions& options, const SceneObject& object) {
-  return options.colors[object.color].name + " " + outline_name(options.shapes[object.shape]);
+  return options.color_name(object.color) + " " + options.shape_name(object.shape);
 }
 
 std::string object_phrase(const ShapesOptions& options, const SceneObject& object, bool with_cell) {
@@ -172,8 +199,8 @@ std::string scene_caption(const ShapesOptions& options, const Scene& scene) {
 Json scene_json(const ShapesOptions& options, const Scene& scene) {
   Json list = Json::array();
   for (const auto& object : scene)
-    list.push_back({{"shape", outline_name(options.shapes[object.shape])},
-                    {"color", options.colors[object.color].name},
+    list.push_back({{"shape", options.shape_name(object.shape)},
+                    {"color", options.color_name(object.color)},
                     {"size", options.sizes[object.size].name},
                     {"cell", options.cell_name(object.cell)}});
   return list;
@@ -220,6 +247,33 @@ std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, Qu
       return ask_compare(options, scene, rng);
   }
   throw Error("question kind out of range");
+}
+
+std::string draw_matches(const ShapesOptions& options, int64_t groups, Rng& rng) {
+  std::string text;
+  for (int64_t group = 0; group < groups; ++group) {
+    const SceneObject object = draw_object(options, false, rng);
+    SceneObject wanted = object;
+    const bool same = rng.uniform() < 0.5;
+    const double kind = rng.uniform();
+    if (!same) {  // another shape, another colour or both, but never what the question cannot name
+      const bool keeps_color = kind >= 0.3 && kind < 0.7 && rng.uniform() < 0.5;
+      const bool keeps_shape = kind >= 0.3 && kind < 0.7 && !keeps_color && rng.uniform() < 0.5;
+      do {
+        wanted = draw_object(options, false, rng);
+        if (keeps_color) wanted.color = object.color;
+        if (keeps_shape) wanted.shape = object.shape;
+      } while (options.pair_held_out(wanted.shape, wanted.color) ||
+               (wanted.shape == object.shape && kind < 0.3) ||
+               (wanted.color == object.color && kind >= 0.7) || name_key(wanted) == name_key(object));
+    }
+    const std::string words = kind < 0.3   ? "the " + options.shape_name(wanted.shape)
+                              : kind < 0.7 ? object_name(options, wanted)
+                                           : options.color_name(wanted.color) + " shapes";
+    text += cat(text.empty() ? "" : " ", words, " ", object_phrase(options, object, false),
+                same ? " yes" : " no");
+  }
+  return text;
 }
 
 ArithmeticProblem make_problem(int64_t a, int64_t b) {

@@ -37,7 +37,7 @@ size_t draw_weighted(const double* weights, size_t count, Rng& rng);
 std::string scene_caption(const ShapesOptions& options, const Scene& scene);
 /// "large red circle at top left"
 std::string object_phrase(const ShapesOptions& options, const SceneObject& object, bool with_cell = true);
-/// "red circle"
+/// "red circle"; "mixed circle" and "red blob" where options.mixed and options.blobs ask for them
 std::string object_name(const ShapesOptions& options, const SceneObject& object);
 Json scene_json(const ShapesOptions& options, const Scene& scene);
 Scene parse_scene(const ShapesOptions& options, const Json& json, const std::string& source);
@@ -53,9 +53,20 @@ struct Question {
   std::string reply() const;
 };
 
+/// The reasoning behind every answer but a description's looks at each cell in turn: two words of the
+/// question, what the cell holds, and whether that is what the question is about. "the star large red square
+/// no the star an empty cell no the star an empty cell no the star small blue star yes". Six words a cell,
+/// each with its place, so that words of the cell can be read off the picture, words of the question copied,
+/// and the verdict told from the five words before it: a small model that had to fetch the question's words
+/// from afar never learned to compare them.
+///
 /// A question of this kind about the scene, or nothing where the scene cannot answer it (comparing needs two
 /// shapes with different names, colour and place need a unique shape).
 std::optional<Question> ask(const ShapesOptions& options, const Scene& scene, QuestionKind kind, Rng& rng);
+
+/// Comparisons without pictures, as questions make them (see ask), half of them matches: "red square small
+/// red star no the star small red star yes ...". `groups` of them.
+std::string draw_matches(const ShapesOptions& options, int64_t groups, Rng& rng);
 
 /// "what is 47+35?" with digit-by-digit reasoning; no blanks, because every blank before a digit is a token
 /// of its own where digits are split.

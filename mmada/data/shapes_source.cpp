@@ -8,10 +8,15 @@
 namespace mmada {
 namespace {
 
+constexpr int64_t kMatchGroups = 6;
+
 class ShapesSource final : public SampleSource {
  public:
   ShapesSource(ShapesOptions options, ShapesTask task, ShapesSplit split, uint64_t seed)
-      : options_(std::move(options)), task_(task), split_(split), seed_(seed) {}
+      : options_(std::move(options)), task_(task), split_(split), seed_(seed) {
+    if (task_ == ShapesTask::kLookup)  // a description has no scan to be read off
+      options_.question_weights[static_cast<int>(QuestionKind::kDescribe)] = 0;
+  }
 
   Sample next() override {
     const uint64_t index = index_++;
@@ -20,10 +25,14 @@ class ShapesSource final : public SampleSource {
       return {conversation_text(problem.text, problem.reply()), {}};
     }
     if (task_ == ShapesTask::kPicture) return {"", free_picture(options_, seed_, index)};
+    Rng rng(seed_, "shapes/variation", index);
+    if (task_ == ShapesTask::kMatches)
+      return {conversation_text("match", draw_matches(options_, kMatchGroups, rng)), {}};
     const auto sample = shapes_sample(options_, split_, seed_, index);
-    const bool asks = task_ == ShapesTask::kQuestion;
-    return {asks ? conversation_text(sample.question.text, sample.question.reply()) : sample.caption,
-            render_scene(options_, sample.scene)};
+    if (task_ == ShapesTask::kCaption) return {sample.caption, render_scene(options_, sample.scene)};
+    const std::string text = conversation_text(sample.question.text, sample.question.reply());
+    if (task_ == ShapesTask::kLookup) return {text, {}};
+    return {text, render_varied(options_, sample.scene, index % 2 == 1, rng)};
   }
 
   Json state() const override { return {{"index", index_}}; }
@@ -45,13 +54,20 @@ class ShapesSource final : public SampleSource {
 
 std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std::string& source_name,
                                                  uint64_t seed) {
-  static const std::vector<std::string> kTasks = {"caption", "question", "arithmetic", "picture"};
+  static const std::vector<std::string> kTasks = {"caption", "question", "arithmetic",
+                                                  "picture", "lookup",   "matches"};
   Fields fields(options, source_name);
   fields.ignore("type");  // how the source was chosen
   const std::string task = fields.choice("task", kTasks);
   const auto split = shapes_split_from_name(fields.choice("split", {"train", "heldout"}, "train"));
   auto parsed = parse_shapes_options(fields);
   fields.finish();
+  const auto& weights = parsed.question_weights;
+  MMADA_CHECK(
+      task != "lookup" || std::any_of(weights.begin() + 1, weights.end(), [](double w) { return w > 0; }),
+      source_name,
+      ": field `question_weights`: found nothing but describe, expected another kind: a description has no "
+      "reasoning to be read off");
   const auto place = std::find(kTasks.begin(), kTasks.end(), task) - kTasks.begin();
   return std::make_unique<ShapesSource>(std::move(parsed), static_cast<ShapesTask>(place), split, seed);
 }

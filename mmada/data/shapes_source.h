@@ -11,12 +11,14 @@
 namespace mmada {
 
 /// What a shapes source yields: a caption with its picture (t2i), a question with reasoning and answer about
-/// a picture (mmu), an arithmetic problem (lm_chat), or a picture alone (training an image tokenizer).
-enum class ShapesTask { kCaption, kQuestion, kArithmetic, kPicture };
+/// a picture (mmu), an arithmetic problem (lm_chat), a picture alone (training an image tokenizer), a
+/// question and its reasoning without the picture, or comparisons alone (both lm_chat, text to learn the
+/// reasoning's steps from).
+enum class ShapesTask { kCaption, kQuestion, kArithmetic, kPicture, kLookup, kMatches };
 
-/// `options` holds "task" (caption, question, arithmetic, picture), "split" (train, heldout; default train)
-/// and any field of ShapesOptions; `source_name` names it in errors. The state is the index of the next
-/// sample.
+/// `options` holds "task" (caption, question, arithmetic, picture, lookup, matches), "split" (train, heldout;
+/// default train) and any field of ShapesOptions; `source_name` names it in errors. The state is the index of
+/// the next sample.
 std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std::string& source_name,
                                                  uint64_t seed);
 

@@ -23,6 +23,8 @@ FlowConfig parse_flow(const Json& json, const std::string& source, const std::st
   flow.cond_dropout_prob =
       fields.number("cond_dropout_prob", 0.0, 1.0, flow.kind == FlowKind::kT2i ? 0.1 : 0.0);
   flow.given_reasoning_prob = fields.number("given_reasoning_prob", 0.0, 1.0, 0.0);
+  if (fields.has("masked_words")) flow.masked_words = fields.strings("masked_words");
+  if (fields.has("unlearned_words")) flow.unlearned_words = fields.strings("unlearned_words");
   flow.image_noise.schedule = Schedule(fields.string("mask_schedule", "cosine"));
   flow.image_noise.time_exponent = fields.number("time_exponent", 1e-3, 1e3, 1.0);
   flow.image_noise.min_masking_rate = fields.number("min_masking_rate", 0.0, 1.0, 0.0);
@@ -39,6 +41,10 @@ FlowConfig parse_flow(const Json& json, const std::string& source, const std::st
     fields.fail("cond_dropout_prob", cat(flow.cond_dropout_prob), "0 unless flow is t2i");
   if (flow.given_reasoning_prob > 0 && flow.kind != FlowKind::kLmChat && flow.kind != FlowKind::kMmu)
     fields.fail("given_reasoning_prob", cat(flow.given_reasoning_prob), "0 unless flow is lm_chat or mmu");
+  if (!flow.masked_words.empty() && flow.kind != FlowKind::kLmChat && flow.kind != FlowKind::kMmu)
+    fields.fail("masked_words", "words", "none unless flow is lm_chat or mmu");
+  if (!flow.unlearned_words.empty() && flow.kind != FlowKind::kLmChat && flow.kind != FlowKind::kMmu)
+    fields.fail("unlearned_words", "words", "none unless flow is lm_chat or mmu");
   fields.finish();
   return flow;
 }

@@ -23,6 +23,12 @@ struct FlowConfig {
   /// lm_chat, mmu: share of rows whose reasoning, through </think>, is given like the prompt: the state in
   /// which decoding meets the answer, rare under noise that masks answer and reasoning alike (default 0).
   double given_reasoning_prob = 0.0;
+  /// lm_chat, mmu: within a reply's reasoning (all of a reply that has none) only these words are ever
+  /// masked; none: all are. For what must be learned from words that stand there.
+  std::vector<std::string> masked_words;
+  /// lm_chat, mmu: words that are masked like any other but have no loss: nothing is learned about what
+  /// stands there.
+  std::vector<std::string> unlearned_words;
   ImageNoise image_noise;
   TextNoise text_noise;
   bool all_turns = false;  ///< lm_chat: every assistant turn is supervised, not the last alone

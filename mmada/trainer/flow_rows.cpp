@@ -24,6 +24,22 @@ void give_reasoning(const TokenLayout& layout, const EncodedSample& sample, Row*
   std::fill(row->prompt.begin() + row->text.begin, row->prompt.begin() + end, true);
 }
 
+/// Makes prompt of what the sample shows; of the padding too where no answer is to end in it.
+void show(const TokenLayout& layout, const EncodedSample& sample, Row* row) {
+  if (sample.shown.empty() || row->prompt.empty()) return;
+  const bool own_bos = sample.text.front() == layout.bos;
+  const int64_t begin = row->text.begin + (own_bos ? 0 : 1);
+  for (int64_t i = 0; i < static_cast<int64_t>(sample.shown.size()) && begin + i < row->text.end; ++i)
+    if (sample.shown[i]) row->prompt[begin + i] = true;
+  if (sample.reasoning_end == 0) std::fill(row->prompt.begin() + row->text.end - 1, row->prompt.end(), true);
+}
+
+void forget(const std::vector<int64_t>& unlearned, NoisedRow* row) {
+  std::erase_if(row->predicted, [&](int64_t position) {
+    return std::find(unlearned.begin(), unlearned.end(), row->clean[position]) != unlearned.end();
+  });
+}
+
 /// The rows of one flow in one micro-batch, cut and ordered.
 struct Slice {
   const FlowConfig* flow;
@@ -118,10 +134,12 @@ std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig&
     if (flow.given_reasoning_prob > 0 &&
         row_stream(settings.seed, "reasoning", flow.name, step, i).uniform() < flow.given_reasoning_prob)
       give_reasoning(settings.layout, samples[i], &row);
+    show(settings.layout, samples[i], &row);
     Rng rng = row_stream(settings.seed, "mask", flow.name, step, i);
     rows.push_back(flow.kind == FlowKind::kT2i
                        ? noise_image_row(settings.layout, row, flow.image_noise, times[i], rng)
                        : noise_text_row(settings.layout, row, flow.text_noise, times[i], rng));
+    forget(samples[i].unlearned, &rows.back());
   }
   return rows;
 }

@@ -4,7 +4,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
 #include "mmada/core/sha256.h"
 
 namespace mmada {
@@ -25,6 +28,14 @@ int64_t occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
+void show_others(const std::vector<int64_t>& masked, EncodedSample* sample) {
+  const auto length = static_cast<int64_t>(sample->text.size());
+  const int64_t end = sample->reasoning_end == 0 ? length : sample->reasoning_end;
+  sample->shown.assign(sample->text.size(), false);
+  for (int64_t i = 0; i < end; ++i)
+    sample->shown[i] = std::find(masked.begin(), masked.end(), sample->text[i]) == masked.end();
+}
+
 }  // namespace
 
 int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const TokenIds& ids) {
@@ -42,6 +53,18 @@ int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const
       high = middle;
   }
   return low;
+}
+
+std::vector<int64_t> word_ids(const Tokenizer& tokenizer, const std::vector<std::string>& words,
+                              const std::string& field) {
+  std::vector<int64_t> ids;
+  for (const auto& word : words) {
+    const TokenIds encoded = tokenizer.encode(" " + word);
+    MMADA_CHECK(encoded.size() == 1, "training: field `", field, "`: found ", quote(word), ", which is ",
+                encoded.size(), " tokens, expected words of one token");
+    ids.push_back(encoded.front());
+  }
+  return ids;
 }
 
 SampleEncoder::SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer,
@@ -98,14 +121,20 @@ std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Ima
   return encoded;
 }
 
-std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples, bool find_reasoning) {
+std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samples, bool find_reasoning,
+                                                 const std::vector<std::string>& masked_words,
+                                                 const std::vector<std::string>& unlearned_words) {
+  const auto masked = word_ids(*tokenizer_, masked_words, "masked_words");
+  const auto unlearned = word_ids(*tokenizer_, unlearned_words, "unlearned_words");
   std::vector<EncodedSample> encoded(samples.size());
   std::vector<const Image*> images;
   std::vector<size_t> owners;
   for (size_t i = 0; i < samples.size(); ++i) {
     encoded[i].text = tokenizer_->encode(samples[i].text);
-    if (find_reasoning)
+    encoded[i].unlearned = unlearned;
+    if (find_reasoning || !masked.empty())
       encoded[i].reasoning_end = reasoning_end(*tokenizer_, samples[i].text, encoded[i].text);
+    if (!masked.empty()) show_others(masked, &encoded[i]);
     if (samples[i].image.pixels.empty()) continue;
     MMADA_CHECK(image_tokenizer_ != nullptr,
                 "training: found a sample with a picture, expected an image tokenizer");

@@ -19,12 +19,18 @@ namespace mmada {
 /// A sample as ids of the vocabulary.
 struct EncodedSample {
   TokenIds text;
-  TokenIds image;             ///< empty without a picture
-  int64_t reasoning_end = 0;  ///< ids of `text` through its last "</think>"; 0: no reasoning
+  TokenIds image;                       ///< empty without a picture
+  int64_t reasoning_end = 0;            ///< ids of `text` through its last "</think>"; 0: no reasoning
+  std::vector<bool> shown;              ///< for each id of `text`: never masked; empty: any may be
+  std::vector<int64_t> unlearned = {};  ///< ids that have no loss
 };
 
 /// How many of the text's ids reach through its last "</think>"; 0 where it has none.
 int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const TokenIds& ids);
+
+/// The ids of words behind a blank, each of them one token; `field` names them in errors.
+std::vector<int64_t> word_ids(const Tokenizer& tokenizer, const std::vector<std::string>& words,
+                              const std::string& field);
 
 /// Turns samples into ids with frozen tokenizers.
 ///
@@ -42,8 +48,11 @@ class SampleEncoder {
   SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
                 const TokenLayout& layout, std::shared_ptr<ChunkWorkers> workers, const Options& options);
 
-  /// find_reasoning: also where each text's reasoning ends, for flows that give it.
-  std::vector<EncodedSample> encode(const std::vector<Sample>& samples, bool find_reasoning = false);
+  /// find_reasoning: also where each text's reasoning ends, for flows that give it. masked_words: also what
+  /// remains shown where only they may be masked. unlearned_words: also the ids that have no loss.
+  std::vector<EncodedSample> encode(const std::vector<Sample>& samples, bool find_reasoning = false,
+                                    const std::vector<std::string>& masked_words = {},
+                                    const std::vector<std::string>& unlearned_words = {});
   /// Tokens of a picture.
   int64_t image_tokens() const;
 

@@ -58,7 +58,8 @@ std::vector<FlowBatch> SftStep::draw(int64_t step) {
     for (int64_t i = 0; i < flow.rows * options_.micro_batches; ++i) samples.push_back(source.next());
     FlowBatch batch{.flow = &flow,
                     .rows = noise_rows(options_.rows, flow, step,
-                                       encoder_.encode(samples, flow.given_reasoning_prob > 0)),
+                                       encoder_.encode(samples, flow.given_reasoning_prob > 0,
+                                                       flow.masked_words, flow.unlearned_words)),
                     .targets = {}};
     batch.targets = flow_targets(flow.kind, batch.rows, options_.rows.compat);
     batches.push_back(std::move(batch));

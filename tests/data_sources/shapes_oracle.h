@@ -3,6 +3,7 @@
 // question's words, and pictures in floating point by testing every sample point of the whole canvas.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <string>
@@ -28,10 +29,17 @@ inline std::string caption(const Json& scene) {
   return text;
 }
 
-inline std::string scan(const Json& scene) {
+/// The look at the four cells: two words of the question, then what each holds and whether it is what is
+/// asked for.
+template <class Test>
+std::string scan(const Json& scene, const std::string& words, Test test) {
   std::string text;
-  for (const auto& o : scene)
-    text += (text.empty() ? "" : ", ") + get(o, "cell") + " " + get(o, "size") + " " + name(o);
+  for (const char* cell : {"top left", "top right", "bottom left", "bottom right"}) {
+    std::string holds = "an empty cell no";
+    for (const auto& o : scene)
+      if (get(o, "cell") == cell) holds = get(o, "size") + " " + name(o) + (test(o) ? " yes" : " no");
+    text += words + " " + holds + (std::string(cell) == "bottom right" ? "" : " ");
+  }
   return text;
 }
 
@@ -55,34 +63,39 @@ const Json& only(const Json& scene, Test test) {
 
 inline Answer answer(const Json& scene, const std::string& question) {
   if (question == "describe the picture") return {caption(scene), ""};
+  const auto found = [&](const std::string& words, auto test, const char* wanted) {
+    const Json& object = only(scene, test);
+    return Answer{*wanted == 0 ? name(object) : get(object, wanted), scan(scene, words, test)};
+  };
   if (question.starts_with("what is at ")) {
     const std::string cell = between(question, "what is at ", "?");
-    const Json& object = only(scene, [&](const Json& o) { return get(o, "cell") == cell; });
-    return {name(object), scan(scene)};
+    return found(
+        cell, [&](const Json& o) { return get(o, "cell") == cell; }, "");
   }
   if (question.starts_with("what color is the ")) {
     const std::string shape = between(question, "what color is the ", "?");
-    const Json& object = only(scene, [&](const Json& o) { return get(o, "shape") == shape; });
-    return {get(object, "color"), scan(scene)};
+    return found(
+        "the " + shape, [&](const Json& o) { return get(o, "shape") == shape; }, "color");
   }
   if (question.starts_with("where is the ")) {
     const std::string wanted = between(question, "where is the ", "?");
-    const Json& object = only(scene, [&](const Json& o) { return name(o) == wanted; });
-    return {get(object, "cell"), scan(scene)};
+    return found(
+        wanted, [&](const Json& o) { return name(o) == wanted; }, "cell");
   }
   if (question.starts_with("how many ")) {
     const std::string color =
         question == "how many shapes?" ? "" : between(question, "how many ", " shapes?");
-    int count = 0;
-    for (const auto& object : scene) count += color.empty() || get(object, "color") == color;
-    return {std::to_string(count), scan(scene)};
+    const auto test = [&](const Json& o) { return color.empty() || get(o, "color") == color; };
+    const auto count = std::count_if(scene.begin(), scene.end(), test);
+    return {std::to_string(count), scan(scene, color.empty() ? "many shapes" : color + " shapes", test)};
   }
   const std::string first = between(question, "is the ", " larger than the ");
   const std::string second = between(question, " larger than the ", "?");
-  const Json& a = only(scene, [&](const Json& o) { return name(o) == first; });
+  const auto is_first = [&](const Json& o) { return name(o) == first; };
+  const Json& a = only(scene, is_first);
   const Json& b = only(scene, [&](const Json& o) { return name(o) == second; });
   const bool larger = get(a, "size") == "large" && get(b, "size") == "small";
-  return {larger ? "yes" : "no", scan(scene)};
+  return {larger ? "yes" : "no", scan(scene, first, is_first) + " " + second + " " + get(b, "size")};
 }
 
 /// Whether the point (dx, dy) from the centre belongs to the outline; the star by winding angles of its ten

@@ -28,13 +28,44 @@ uint64_t fingerprint(const std::string& task, int count, const std::string& spli
 
 TEST_CASE("shapes samples are the same bytes everywhere") {
   CHECK(fingerprint("caption", 50) == 0xdd0c828564ec342aull);
-  CHECK(fingerprint("question", 50, "heldout") == 0x6670043196e188bull);
+  CHECK(fingerprint("question", 50, "heldout") == 0xe16e0eaeeb70bc7eull);
   CHECK(fingerprint("arithmetic", 50) == 0x2367ec0072c9b7dull);
   CHECK(fingerprint("picture", 50) == 0x12850f475ab889a1ull);
 }
 
+TEST_CASE("with variations every other picture of a question source is exact, and every caption's is") {
+  const auto pictures = [](const char* task, double wobble) {
+    auto source = make_shapes_source({{"task", task}, {"wobble", wobble}}, "test", 11);
+    std::vector<std::vector<uint8_t>> made;
+    for (int i = 0; i < 20; ++i) made.push_back(source->next().image.pixels);
+    return made;
+  };
+  CHECK(pictures("caption", 0.2) == pictures("caption", 0.0));
+  const auto exact = pictures("question", 0.0), wobbling = pictures("question", 0.2);
+  for (size_t i = 0; i < exact.size(); ++i) CHECK((exact[i] == wobbling[i]) == (i % 2 == 0));
+}
+
+TEST_CASE("lookups are the questions that have reasoning, without their pictures") {
+  const Json options = {{"task", "lookup"}, {"question_weights", {{"describe", 5}, {"color", 1}}}};
+  auto lookups = make_shapes_source(options, "test", 11);
+  for (int i = 0; i < 50; ++i) {
+    const Sample sample = lookups->next();
+    CHECK(sample.image.pixels.empty());
+    CHECK_THAT(sample.text, Contains("<think> ") && Contains(" </think> "));
+  }
+  CHECK_THROWS_WITH(
+      make_shapes_source({{"task", "lookup"}, {"question_weights", {{"describe", 5}}}}, "test", 11),
+      Contains("question_weights"));
+}
+
+TEST_CASE("mixed shapes need two colours") {
+  const Json options = {
+      {"task", "question"}, {"mixed", 0.5}, {"colors", {{"red", {220, 40, 40}}}}, {"pair_modulus", 0}};
+  CHECK_THROWS_WITH(make_shapes_source(options, "test", 11), Contains("mixed"));
+}
+
 TEST_CASE("a shapes source restored from its state goes on exactly where it stood") {
-  for (const std::string task : {"caption", "question", "arithmetic", "picture"}) {
+  for (const std::string task : {"caption", "question", "arithmetic", "picture", "lookup", "matches"}) {
     auto straight = make_shapes_source({{"task", task}}, "test", 3);
     for (int i = 0; i < 7; ++i) straight->next();
     auto resumed = make_shapes_source({{"task", task}}, "test", 3);

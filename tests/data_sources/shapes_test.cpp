@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/data/shapes.h"
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "tests/data_sources/shapes_oracle.h"
 
@@ -124,6 +127,85 @@ TEST_CASE("rendering agrees with a plain floating-point rendition") {
       CHECK(differing == 0);
     }
   }
+}
+
+TEST_CASE("varied shapes stay inside their cells") {
+  ShapesOptions options;
+  options.wobble = 0.2, options.mixed = 0.4, options.blobs = 0.4;
+  const Image empty = render_scene(options, {});
+  std::set<std::string> pictures;
+  for (uint64_t i = 0; i < 300; ++i) {
+    Rng rng(3, "variation", i);
+    const Scene scene = draw_scene(options, ShapesSplit::kTrain, 1, rng);
+    const Image image = render_varied(options, scene, true, rng);
+    pictures.emplace(image.pixels.begin(), image.pixels.end());
+    const int64_t left = scene[0].cell % 2 * 32, top = scene[0].cell / 2 * 32;
+    for (int64_t y = 0; y < 64; ++y)
+      for (int64_t x = 0; x < 64; ++x)
+        if (!std::equal(image.row(y) + x * 3, image.row(y) + x * 3 + 3, empty.row(y) + x * 3))
+          REQUIRE((x >= left && x < left + 32 && y >= top && y < top + 32));
+  }
+  CHECK(pictures.size() > 256);  // as many as there are exact ones
+}
+
+TEST_CASE("without variation a varied picture is the scene's own") {
+  const ShapesOptions options;
+  for (uint64_t i = 0; i < 50; ++i) {
+    Rng rng(4, "variation", i);
+    const Scene scene = draw_scene(options, ShapesSplit::kHeldOut, 2, rng);
+    CHECK(render_varied(options, scene, true, rng).pixels == render_scene(options, scene).pixels);
+  }
+}
+
+TEST_CASE("training draws mixed shapes and blobs as often as asked and still no held-out pair") {
+  ShapesOptions options;
+  options.mixed = 0.2, options.blobs = 0.1;
+  int mixed = 0, blobs = 0, all = 0;
+  for (uint64_t i = 0; i < 2000; ++i) {
+    Rng rng(5, "scene", i);
+    for (const auto& object : draw_scene(options, ShapesSplit::kTrain, 3, rng)) {
+      ++all, mixed += options.color_name(object.color) == "mixed",
+          blobs += options.shape_name(object.shape) == "blob";
+      const std::string name = object_name(options, object);
+      for (const char* held : {"red circle", "black square", "cyan triangle", "orange star"})
+        REQUIRE(name != held);
+    }
+  }
+  CHECK(std::abs(mixed - 0.2 * all) < 5 * std::sqrt(0.16 * all));
+  CHECK(std::abs(blobs - 0.08 * all) < 5 * std::sqrt(0.08 * all));
+}
+
+TEST_CASE("a mixed shape shows two colours, half and half") {
+  ShapesOptions options;
+  for (uint64_t i = 0; i < 40; ++i) {
+    Rng rng(6, "mixed", i);
+    const Image image = render_varied(options, {{.shape = 1, .color = 8, .size = 1, .cell = 3}}, false, rng);
+    std::map<std::array<uint8_t, 3>, int> seen;
+    for (int64_t y = 36; y < 60; ++y)
+      for (int64_t x = 36; x < 60; ++x)
+        ++seen[{image.row(y)[x * 3], image.row(y)[x * 3 + 1], image.row(y)[x * 3 + 2]}];
+    REQUIRE(seen.size() == 2);
+    CHECK(seen.begin()->second == 24 * 12);
+  }
+}
+
+TEST_CASE("half of all comparisons are matches, and each verdict follows from its five words") {
+  ShapesOptions options;
+  options.mixed = 0.1, options.blobs = 0.1;
+  int yes = 0, all = 0;
+  for (uint64_t i = 0; i < 500; ++i) {
+    Rng rng(7, "matches", i);
+    std::istringstream words(draw_matches(options, 6, rng));
+    std::string first, second, size, color, shape, verdict;
+    while (words >> first >> second >> size >> color >> shape >> verdict) {
+      const bool same_color = first == "the" || first == color,
+                 same_shape = second == "shapes" || second == shape;
+      REQUIRE(verdict == (same_color && same_shape ? "yes" : "no"));
+      ++all, yes += verdict == "yes";
+    }
+  }
+  CHECK(all == 3000);
+  CHECK(std::abs(yes - 1500) < 5 * std::sqrt(750.0));
 }
 
 TEST_CASE("options survive a round trip through JSON") {

@@ -75,6 +75,10 @@ TEST_CASE("mistakes in any phase show at once and name the field") {
              Catch::Contains("phases.1.until_step"));
   CHECK_THAT(error(R"({"flows": [{"flow": "mmu", "rows": 1, "cond_dropout_prob": 0.1, "source": {}}]})"),
              Catch::Contains("cond_dropout_prob"));
+  CHECK_THAT(error(R"({"flows": [{"flow": "lm", "rows": 1, "unlearned_words": ["red"], "source": {}}]})"),
+             Catch::Contains("unlearned_words"));
+  CHECK_THAT(error(R"({"flows": [{"flow": "t2i", "rows": 1, "masked_words": ["yes"], "source": {}}]})"),
+             Catch::Contains("masked_words"));
   CHECK_THAT(error(R"({"flows": [{"flow": "t2i", "rows": 1, "given_reasoning_prob": 0.1, "source": {}}]})"),
              Catch::Contains("given_reasoning_prob"));
 }

@@ -164,6 +164,32 @@ TEST_CASE("reasoning is given about as often as asked") {
   CHECK(std::abs(given - 200) < 60);  // 5 standard deviations
 }
 
+TEST_CASE("what a sample shows is never masked; without reasoning neither is the padding") {
+  const RowSettings s = settings();
+  FlowConfig chat = flow(FlowKind::kLmChat, 1, 14);
+  chat.text_noise.floor = 1.0;
+  EncodedSample sample;
+  sample.text = {10, 11, 358, 20, 21, 22, 23};
+  sample.shown = {true, true, true, true, false, true, false};
+  CHECK(noise_rows(s, chat, 3, {sample}).front().predicted == std::vector<int64_t>{5, 7});
+  sample.reasoning_end = 6;  // behind it everything may be masked: 23, eos and the padding
+  CHECK(noise_rows(s, chat, 3, {sample}).front().predicted ==
+        std::vector<int64_t>{5, 7, 8, 9, 10, 11, 12, 13});
+}
+
+TEST_CASE("unlearned words are masked like any other and have no loss") {
+  const RowSettings s = settings();
+  FlowConfig chat = flow(FlowKind::kLmChat, 1, 10);
+  chat.text_noise.floor = 1.0;
+  EncodedSample sample;
+  sample.text = {10, 11, 358, 20, 21, 22, 21};
+  sample.unlearned = {21};
+  const NoisedRow row = noise_rows(s, chat, 3, {sample}).front();
+  CHECK(row.predicted == std::vector<int64_t>{4, 6, 8, 9});
+  CHECK(row.ids[5] == s.layout.mask);
+  CHECK(row.ids[7] == s.layout.mask);
+}
+
 TEST_CASE("a row that is cut inside its reasoning stays as it is") {
   const RowSettings s = settings();
   FlowConfig chat = flow(FlowKind::kLmChat, 1, 6);
