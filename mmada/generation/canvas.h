@@ -33,6 +33,9 @@ struct Region {
   std::shared_ptr<const GuidancePolicy> guidance;  ///< null: none
 };
 
+/// How the region chooses tokens; the caller adds positions and noise. Refers to the region.
+SelectParams select_params(const Region& region);
+
 /// When a row ends before its regions do.
 struct StopRule {
   EarlyStop kind = EarlyStop::kNever;

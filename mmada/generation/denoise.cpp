@@ -178,18 +178,10 @@ void Denoiser::run(const ForwardPlan& plan, const std::vector<ForwardRequest>& r
 /// How the row chooses its tokens in this step; refers to the request.
 HeadRows Denoiser::head_rows(const RowState& row, const ForwardRequest& request) const {
   const Region& region = row.open_region();
-  HeadRows rows{.params = {.window = region.window,
-                           .positions = request.positions,
-                           .banned = region.banned,
-                           .never_confident = region.never_confident,
-                           .confidence = region.confidence,
-                           .temperature = region.temperature,
-                           .top_k = region.top_k,
-                           .top_p = region.top_p,
-                           .double_precision = region.select_in_double,
-                           .noise = noise_of(row)},
-                .guidance = {},
-                .in_weight_dtype = region.sample_in_weight_dtype};
+  HeadRows rows{
+      .params = select_params(region), .guidance = {}, .in_weight_dtype = region.sample_in_weight_dtype};
+  rows.params.positions = request.positions;
+  rows.params.noise = noise_of(row);
   if (region.guidance) rows.guidance = region.guidance->mix();
   return rows;
 }

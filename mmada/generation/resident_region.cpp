@@ -13,9 +13,6 @@
 namespace mmada {
 namespace {
 
-// Hidden rows that share a pass over the head: 16 MiB of fp32 logits.
-constexpr int64_t kPassRows = 2048;
-
 Span extent(const Region& region) { return {region.positions.front(), region.positions.back() + 1}; }
 
 std::optional<RemaskSchedule> schedule_of(const ResidentRow& row) {
@@ -47,19 +44,6 @@ std::vector<std::pair<int64_t, int64_t>> fixed_tokens(const GuidancePolicy& guid
   for (size_t i = 0; i < length; ++i)
     if (zeros[i] == ones[i]) fixed.push_back({static_cast<int64_t>(i), zeros[i]});
   return fixed;
-}
-
-SelectParams select_params(const ResidentRow& row) {
-  const Region& region = *row.region;
-  return {.window = region.window,
-          .positions = {},
-          .banned = region.banned,
-          .never_confident = region.never_confident,
-          .confidence = region.confidence,
-          .temperature = region.temperature,
-          .top_k = region.top_k,
-          .top_p = region.top_p,
-          .noise = {.seed = row.canvas->seed}};
 }
 
 at::Tensor integers(const std::vector<int32_t>& values) { return at::tensor(values, at::kInt); }
@@ -155,9 +139,10 @@ void ResidentRegion::lay_streams(const Rows& rows) {
       }
     const at::Tensor place = integers(positions);
     const at::Tensor noise_3N = at::stack({place, at::zeros_like(place), integers(streams)});
-    streams_.push_back({SelectStream(select_params(rows[first]), mix_of(*rows[first].region), count * slots_,
-                                     noise_3N, device),
-                        first, count});
+    SelectParams params = select_params(*rows[first].region);
+    params.noise.seed = rows[first].canvas->seed;
+    streams_.push_back(
+        {SelectStream(params, mix_of(*rows[first].region), count * slots_, noise_3N, device), first, count});
     for (const bool twin : guided ? std::vector<bool>{false, true} : std::vector<bool>{false})
       for (int64_t b = first; b < first + count; ++b) batch_rows.push_back(b), twins.push_back(twin);
   }

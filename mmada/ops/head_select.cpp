@@ -11,9 +11,6 @@
 namespace mmada {
 namespace {
 
-// Rows that share a pass over the head: 16 MiB of fp32 logits.
-constexpr int64_t kPassRows = 2048;
-
 /// Whether the published arithmetic is asked for, which runs on the CPU.
 bool as_published(const HeadRows& rows, at::ScalarType type) {
   return rows.params.double_precision || (rows.in_weight_dtype && type != at::kFloat);

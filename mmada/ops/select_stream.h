@@ -26,6 +26,9 @@ at::Tensor mix_logits(const GuidanceMix& guidance, const at::Tensor& conditional
 /// int32 [3, N]: positions, step counters and streams, what the noise of each row is keyed by.
 at::Tensor noise_rows(const SelectParams& params);
 
+/// Hidden rows that share a pass over the head: 16 MiB of fp32 logits.
+inline constexpr int64_t kPassRows = 2048;
+
 /// The choice of a step for rows under the same settings, on the rows' device: what the settings mean lies in
 /// tensors made once, and a step is ops that wait for nothing. params.positions and params.noise are not read
 /// but for noise.seed; the rows' noise is in noise_3N.
