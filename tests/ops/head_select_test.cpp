@@ -83,6 +83,17 @@ TEST_CASE("guided rows mix with their twins, in both forms") {
   }
 }
 
+TEST_CASE("top-k and top-p leave the choice that whole rows of logits leave, and the confidence alone") {
+  const at::Tensor hidden = normals({12, 24}, 4);
+  for (const auto& [top_k, top_p] : {std::pair<int64_t, double>{3, 1.0}, {0, 0.3}, {7, 0.6}, {0, 1e-9}})
+    for (const double temperature : {0.7, 3.0}) {
+      HeadRows group = rows(Confidence::kProbability, temperature);
+      group.guidance = GuidanceMix{.scale = 0.5};
+      group.params.top_k = top_k, group.params.top_p = top_p;
+      check_equal(select_from_head(hidden, head(), {&group, 1})[0], from_logits(hidden, group));
+    }
+}
+
 TEST_CASE("groups of a pass give what each gives alone, whatever the others ask for") {
   std::vector<HeadRows> groups(5, rows());
   groups[1].guidance = GuidanceMix{.scale = 2.0};
