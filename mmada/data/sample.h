@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "mmada/core/json.h"
@@ -19,6 +20,10 @@ class SampleSource {
  public:
   virtual ~SampleSource() = default;
   virtual Sample next() = 0;
+  /// Passes over samples that another process makes. Sources that know their order read nothing for it.
+  virtual void skip(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) next();
+  }
   virtual Json state() const = 0;
   virtual void restore(const Json& state) = 0;
 };
