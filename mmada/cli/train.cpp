@@ -3,15 +3,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "mmada/cli/verb.h"
 #include "mmada/core/config.h"
+#include "mmada/distributed/environment.h"
+#include "mmada/distributed/launch.h"
 
 namespace mmada::cli {
 namespace {
@@ -20,6 +24,7 @@ struct Options {
   std::string config;
   std::vector<std::string> overrides;
   std::string resume;
+  int processes = 1;
   bool json = false;
 };
 
@@ -36,7 +41,22 @@ void handle_signals() {
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
 }
 
+/// Runs this program once per process, as one run.
+void run_processes(const Options& options) {
+  LaunchOptions run{.command = {"/proc/self/exe", "train", "--config", options.config},
+                    .processes = options.processes};
+  if (!options.resume.empty()) run.command.insert(run.command.end(), {"--resume", options.resume});
+  if (options.json) run.command.push_back("--json");
+  run.command.insert(run.command.end(), options.overrides.begin(), options.overrides.end());
+  if (!system_variable("OMP_NUM_THREADS")) {
+    const int cores = static_cast<int>(std::thread::hardware_concurrency());
+    run.environment.emplace_back("OMP_NUM_THREADS", std::to_string(std::max(1, cores / options.processes)));
+  }
+  if (const int status = launch(run); status != 0) throw ExitStatus{status};
+}
+
 void run(const Options& options) {
+  if (options.processes > 1) return run_processes(options);
   std::vector<std::string> overrides = options.overrides;
   if (!options.resume.empty()) overrides.push_back("experiment.resume_from_checkpoint=" + options.resume);
   const Json config = load_config(options.config, overrides);
@@ -47,6 +67,7 @@ void run(const Options& options) {
   hooks.stop = [] { return stop_signal != 0; };
   try {
     const TrainOutcome outcome = train(config, options.config, hooks);
+    if (process_environment().rank != 0) return;
     if (options.json)
       print_json({{"step", outcome.step}, {"checkpoint", outcome.checkpoint}, {"stopped", outcome.stopped}});
     else if (!outcome.checkpoint.empty())
@@ -70,6 +91,12 @@ void add_train(CLI::App& app) {
                    "FIELD=VALUE, such as training.seed=7 or dataset.flows.0.rows=4");
   verb->add_option("--resume", options->resume,
                    "\"latest\", \"none\" or a checkpoint's path (default: as configured, latest)");
+  verb->add_option(
+          "--nproc", options->processes,
+          "Processes on this machine that share the model and every batch (task transformer); programs "
+          "such as torchrun, mpirun and srun may start them as well")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   verb->add_flag("--json", options->json, "Print one JSON object: step, checkpoint, stopped");
   verb->callback([options] { run(*options); });
 }

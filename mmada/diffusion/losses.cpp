@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "mmada/ops/logprobs.h"
-
 namespace mmada {
 namespace {
 
@@ -30,22 +28,6 @@ void add_part(const WeightedTargets& targets, const at::Tensor& loss, Losses* lo
     same->loss = same->loss + loss.detach();
 }
 
-/// The losses of consecutive targets that share a window; hidden_ND holds their positions in order.
-void window_losses(const Transformer& model, const Targets& targets, const at::Tensor& hidden_ND,
-                   Losses* losses) {
-  const Window window = targets.front()->window;
-  const at::Device device = hidden_ND.device();
-  const at::Tensor ids_N = (join(targets, &WeightedTargets::targets_N) - window.begin).to(device);
-  const at::Tensor logprobs_N = masked_token_logprobs(hidden_ND, model.head(window), ids_N).logprobs_N;
-  const at::Tensor terms_N = -logprobs_N * join(targets, &WeightedTargets::weights_N).to(device);
-  int64_t begin = 0;
-  for (const WeightedTargets* part : targets) {
-    const int64_t size = part->positions_N.size(0);
-    add_part(*part, terms_N.narrow(0, begin, size).sum(), losses);
-    begin += size;
-  }
-}
-
 /// The group's non-empty targets, those of one window side by side.
 Targets by_window(const RowGroup& group) {
   Targets targets;
@@ -57,29 +39,41 @@ Targets by_window(const RowGroup& group) {
   return targets;
 }
 
+std::vector<WindowTargets> join_windows(const Targets& targets) {
+  std::vector<WindowTargets> joined;
+  for (auto first = targets.begin(); first != targets.end();) {
+    const auto last = std::find_if(first, targets.end(), [&](const WeightedTargets* part) {
+      return !(part->window == (*first)->window);
+    });
+    joined.push_back({(*first)->window, join(Targets(first, last), &WeightedTargets::targets_N)});
+    first = last;
+  }
+  return joined;
+}
+
 }  // namespace
 
-Losses weighted_losses(const Transformer& model, const std::vector<RowGroup>& groups) {
+Losses weighted_losses(const TokenLogprobs& logprobs, const std::vector<RowGroup>& groups) {
   Losses losses;
   for (const RowGroup& group : groups) {
     const Targets targets = by_window(group);
     if (targets.empty()) continue;
-    const at::Tensor positions_N = join(targets, &WeightedTargets::positions_N);
-    const at::Tensor hidden_ND = model.hidden(group.rows, positions_N.to(model.options().device()));
-    int64_t row = 0;
-    for (auto first = targets.begin(); first != targets.end();) {
-      const auto last = std::find_if(first, targets.end(), [&](const WeightedTargets* part) {
-        return !(part->window == (*first)->window);
-      });
-      const Targets shared(first, last);
-      int64_t rows = 0;
-      for (const WeightedTargets* part : shared) rows += part->positions_N.size(0);
-      window_losses(model, shared, hidden_ND.narrow(0, row, rows), &losses);
-      row += rows;
-      first = last;
+    const at::Tensor logprobs_N =
+        logprobs(group.rows, join(targets, &WeightedTargets::positions_N), join_windows(targets));
+    const at::Tensor weights_N = join(targets, &WeightedTargets::weights_N).to(logprobs_N.device());
+    const at::Tensor terms_N = -logprobs_N * weights_N;
+    int64_t begin = 0;
+    for (const WeightedTargets* part : targets) {
+      const int64_t size = part->positions_N.size(0);
+      add_part(*part, terms_N.narrow(0, begin, size).sum(), &losses);
+      begin += size;
     }
   }
   return losses;
+}
+
+Losses weighted_losses(const Transformer& model, const std::vector<RowGroup>& groups) {
+  return weighted_losses(token_logprobs(model), groups);
 }
 
 }  // namespace mmada

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "mmada/diffusion/targets.h"
-#include "mmada/model/transformer.h"
+#include "mmada/model/token_logprobs.h"
 
 namespace mmada {
 
@@ -28,9 +28,9 @@ struct Losses {
   std::vector<LossPart> parts;
 };
 
-/// One forward per group, at the target positions alone, and one masked_token_logprobs call per vocabulary
-/// window of the group. Parts of the same flow in several groups are added up. Differentiable in the weights
-/// that require grad.
+/// One pass per group, at the target positions alone, with one softmax per vocabulary window of the group.
+/// Parts of the same flow in several groups are added up. Differentiable in the weights that require grad.
+Losses weighted_losses(const TokenLogprobs& logprobs, const std::vector<RowGroup>& groups);
 Losses weighted_losses(const Transformer& model, const std::vector<RowGroup>& groups);
 
 }  // namespace mmada

@@ -27,16 +27,15 @@ RowTargets with_weight(const NoisedRow& row, std::vector<int64_t> positions, dou
   return targets;
 }
 
-std::vector<RowTargets> t2i_targets(std::span<const NoisedRow> rows, const LossCompat& compat) {
-  size_t total = 0;
-  for (const NoisedRow& row : rows) total += t2i_positions(row, compat).size();
+std::vector<RowTargets> t2i_targets(std::span<const NoisedRow> rows, const FlowTotals& step,
+                                    const LossCompat& compat) {
   std::vector<RowTargets> targets;
   targets.reserve(rows.size());
   for (const NoisedRow& row : rows) {
     std::vector<int64_t> positions = t2i_positions(row, compat);
-    const double denominator = compat.t2i_inverse_time ? static_cast<double>(positions.size() * rows.size())
-                                                       : static_cast<double>(total);
-    targets.push_back(with_weight(row, std::move(positions), 1.0 / denominator));
+    const int64_t denominator =
+        compat.t2i_inverse_time ? static_cast<int64_t>(positions.size()) * step.rows : step.targets;
+    targets.push_back(with_weight(row, std::move(positions), 1.0 / static_cast<double>(denominator)));
   }
   return targets;
 }
@@ -53,14 +52,22 @@ FlowKind flow_kind_from_name(std::string_view name) {
 
 std::string_view flow_kind_name(FlowKind kind) { return kFlowNames[static_cast<size_t>(kind)]; }
 
-std::vector<RowTargets> flow_targets(FlowKind kind, std::span<const NoisedRow> rows,
+FlowTotals flow_totals(FlowKind kind, std::span<const NoisedRow> rows, const LossCompat& compat) {
+  FlowTotals totals{.rows = static_cast<int64_t>(rows.size())};
+  for (const NoisedRow& row : rows)
+    totals.targets += static_cast<int64_t>(kind == FlowKind::kT2i ? t2i_positions(row, compat).size()
+                                                                  : row.predicted.size());
+  return totals;
+}
+
+std::vector<RowTargets> flow_targets(FlowKind kind, std::span<const NoisedRow> rows, const FlowTotals& step,
                                      const LossCompat& compat) {
-  if (kind == FlowKind::kT2i) return t2i_targets(rows, compat);
+  if (kind == FlowKind::kT2i) return t2i_targets(rows, step, compat);
   std::vector<RowTargets> targets;
   targets.reserve(rows.size());
   for (const NoisedRow& row : rows) {
     const double denominator =
-        row.mask_probability * static_cast<double>(row.answer_length) * static_cast<double>(rows.size());
+        row.mask_probability * static_cast<double>(row.answer_length) * static_cast<double>(step.rows);
     targets.push_back(with_weight(row, row.predicted, 1.0 / denominator));
   }
   return targets;

@@ -46,12 +46,20 @@ struct RowTargets {
   std::vector<float> weights;
 };
 
-/// Targets of all rows of a flow in one optimizer step; the weights sum over the step, so that cutting the
-/// rows into micro-batches changes nothing. No rows, no targets.
+/// What a flow's rows of one optimizer step count together, over all micro-batches and processes.
+struct FlowTotals {
+  int64_t rows = 0;
+  int64_t targets = 0;  ///< positions that have a loss
+};
+/// Of some of the rows; sums give the step's.
+FlowTotals flow_totals(FlowKind kind, std::span<const NoisedRow> rows, const LossCompat& compat = {});
+
+/// Targets of some of the rows of a flow; the weights sum over the step whose totals are given, so that
+/// cutting the rows into micro-batches or over processes changes nothing. No rows, no targets.
 ///
 /// t2i: mean over all targets (or, with t2i_inverse_time, the mean over rows of each row's mean). Others: CE
 /// / (p * l) averaged over rows, l = answer length (all positions of an lm row).
-std::vector<RowTargets> flow_targets(FlowKind kind, std::span<const NoisedRow> rows,
+std::vector<RowTargets> flow_targets(FlowKind kind, std::span<const NoisedRow> rows, const FlowTotals& step,
                                      const LossCompat& compat = {});
 /// The window a flow's softmax runs over.
 Window flow_window(FlowKind kind, const TokenLayout& layout, const LossCompat& compat = {});

@@ -134,6 +134,34 @@ void Group::broadcast(const at::Tensor& tensor) const {
   start("broadcast", [&](c10d::ProcessGroup& group) { return group.broadcast(tensors); }).wait();
 }
 
+std::vector<double> Group::sum(std::vector<double> values) const {
+  all_reduce(at::from_blob(values.data(), {std::ssize(values)}, at::kDouble));
+  return values;
+}
+
+std::vector<int64_t> Group::largest(std::vector<int64_t> values) const {
+  const at::Tensor own = at::from_blob(values.data(), {std::ssize(values)}, at::kLong);
+  const at::Tensor all = at::empty({size_ * own.numel()}, at::kLong);
+  all_gather(all, own).wait();
+  own.copy_(all.view({size_, -1}).amax(0));
+  return values;
+}
+
+void Group::agree(const std::string& what, const std::function<void()>& work) const {
+  std::exception_ptr own;
+  try {
+    work();
+  } catch (...) {
+    own = std::current_exception();
+  }
+  if (connection_) {
+    const int64_t other = largest({own ? rank_ + 1 : 0}).front();
+    if (other > 0 && !own)
+      throw Error(cat(what, ": rank ", other - 1, " of ", size_, " failed, as its own message says"));
+  }
+  if (own) std::rethrow_exception(own);
+}
+
 void Group::barrier() const {
   if (connection_) start("barrier", [](c10d::ProcessGroup& group) { return group.barrier(); }).wait();
 }

@@ -4,7 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "mmada/distributed/environment.h"
 
@@ -53,6 +56,11 @@ class Group {
   void broadcast(const at::Tensor& tensor) const;
   /// Returns when every rank has called it.
   void barrier() const;
+  /// Runs `work`, which talks to no other rank, in every rank; throws in all of them where it failed in any.
+  void agree(const std::string& what, const std::function<void()>& work) const;
+  /// The sum and the largest of every rank's values, element by element.
+  std::vector<double> sum(std::vector<double> values) const;
+  std::vector<int64_t> largest(std::vector<int64_t> values) const;
 
  private:
   struct Connection;

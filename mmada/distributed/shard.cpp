@@ -5,12 +5,11 @@
 #include "mmada/distributed/shard.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/ivalue.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
-
-#include <cmath>
 
 #include "mmada/core/check.h"
 
@@ -50,12 +49,12 @@ struct ShardedModel::Unit {
 
   size_t index = 0;
   FlatLayout layout;
-  Function function;
-  bool weights_in_backward = true;
-  Tensor master, gradient;     ///< [shard]
-  Tensor whole;                ///< [padded], emptied while released
-  std::vector<Tensor> leaves;  ///< views of it, one for each parameter
-  Tensor sent;                 ///< the shard in the compute type, while it is being gathered
+  bool weights_in_backward = true;  ///< of its last pass
+  bool resident = false;            ///< `whole` is the master itself
+  Tensor master, gradient;          ///< [shard]
+  Tensor whole;                     ///< [padded], emptied while released
+  std::vector<Tensor> leaves;       ///< views of it, one for each parameter
+  Tensor sent;                      ///< the shard in the compute type, while it is being gathered
   Group::Work gather;
   State state = State::kReleased;
 
@@ -65,19 +64,19 @@ struct ShardedModel::Unit {
 ShardedModel::ShardedModel(Group group, ShardPolicy policy) : group_(std::move(group)), policy_(policy) {}
 ShardedModel::~ShardedModel() = default;
 
-size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, const Fill& fill,
-                         Function function, bool weights_in_backward) {
+size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, const Fill& fill) {
   const c10::NoGradGuard no_grad;
   MMADA_CHECK(!shapes.empty(), "sharded model: unit ", name, ": found no parameters, expected at least one");
   auto unit = std::make_unique<Unit>();
   unit->index = units_.size();
   unit->layout = flat_layout(shapes, group_.size(), policy_.alignment);
-  unit->function = std::move(function);
-  unit->weights_in_backward = weights_in_backward || policy_.recompute;
+  unit->resident = group_.size() == 1 && policy_.master == policy_.compute;
   const FlatLayout& layout = unit->layout;
-  const Tensor flat = at::zeros({layout.padded}, policy_.master);
+  const at::TensorOptions options(policy_.device);
+  const Tensor flat = at::zeros({layout.padded}, options.dtype(policy_.master));
   for (const FlatParameter& parameter : layout.parameters) fill(parameter.name, view_of(flat, parameter));
-  unit->master = flat.narrow(0, group_.rank() * layout.shard, layout.shard).clone();
+  unit->master =
+      group_.size() == 1 ? flat : flat.narrow(0, group_.rank() * layout.shard, layout.shard).clone();
   unit->gradient = at::zeros_like(unit->master);
   for (const FlatLayout::Segment& segment : layout.segments(group_.rank())) {
     const auto piece = [&](const Tensor& shard) {
@@ -88,18 +87,23 @@ size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, con
     master.mutable_grad() = piece(unit->gradient);
     segments_.push_back({parameter.name, parameter.shape, segment.offset, master});
   }
+  unit->whole =
+      unit->resident ? unit->master.detach() : at::empty({layout.padded}, options.dtype(policy_.compute));
   unit->master.requires_grad_(true);
-  unit->whole = at::empty({layout.padded}, policy_.compute);
   // with version counters of their own: gathering anew is no change of the weights that a kept graph saw
   for (const FlatParameter& parameter : layout.parameters)
     unit->leaves.push_back(view_of(unit->whole, parameter).variable_data().requires_grad_(true));
-  empty_storage(unit->whole);
+  if (!unit->resident) empty_storage(unit->whole);
   units_.push_back(std::move(unit));
   return units_.size() - 1;
 }
 
 void ShardedModel::start_gather(Unit& unit) {
   if (unit.state != Unit::State::kReleased) return;
+  if (unit.resident) {
+    unit.state = Unit::State::kWhole;
+    return;
+  }
   const c10::NoGradGuard no_grad;
   fill_storage(unit.whole);
   grow(counters_.whole_bytes, counters_.whole_peak_bytes, unit.whole_bytes());
@@ -121,8 +125,10 @@ void ShardedModel::finish_gather(Unit& unit) {
 void ShardedModel::release(Unit& unit) {
   if (unit.state == Unit::State::kReleased) return;
   finish_gather(unit);
-  empty_storage(unit.whole);
-  counters_.whole_bytes -= unit.whole_bytes();
+  if (!unit.resident) {
+    empty_storage(unit.whole);
+    counters_.whole_bytes -= unit.whole_bytes();
+  }
   unit.state = Unit::State::kReleased;
 }
 
@@ -144,13 +150,19 @@ void ShardedModel::enter_backward() {
 /// Sums a unit's gradient over the processes, one unit at a time under way.
 void ShardedModel::submit(Unit& unit, const std::vector<Tensor>& gradients) {
   const c10::NoGradGuard no_grad;
-  const Tensor flat = at::zeros({unit.layout.padded}, policy_.reduce);
+  if (group_.size() == 1) {  // nothing to sum
+    for (size_t i = 0; i < gradients.size(); ++i)
+      if (gradients[i].defined()) view_of(unit.gradient, unit.layout.parameters[i]).add_(gradients[i]);
+    return;
+  }
+  const at::TensorOptions options = unit.gradient.options().dtype(policy_.reduce);
+  const Tensor flat = at::zeros({unit.layout.padded}, options);
   for (size_t i = 0; i < gradients.size(); ++i)
     if (gradients[i].defined()) view_of(flat, unit.layout.parameters[i]).copy_(gradients[i]);
   const auto bytes = static_cast<int64_t>(flat.nbytes());
   grow(counters_.gradient_bytes, counters_.gradient_peak_bytes, bytes);
   while (!reductions_.empty()) finish_reduction();
-  const Tensor shard = at::empty({unit.layout.shard}, policy_.reduce);
+  const Tensor shard = at::empty({unit.layout.shard}, options);
   reductions_.push_back({&unit, group_.reduce_scatter(shard, flat), flat, shard});
   ++counters_.reductions;
   counters_.reduced_bytes += bytes;
@@ -173,14 +185,6 @@ void ShardedModel::zero_grad() {
   for (const auto& unit : units_) unit->gradient.zero_();
 }
 
-double ShardedModel::grad_norm() {
-  const c10::NoGradGuard no_grad;
-  Tensor sum = at::zeros({1}, at::kDouble);
-  for (const auto& unit : units_) sum.add_(unit->gradient.to(at::kDouble).square().sum());
-  group_.all_reduce(sum);
-  return std::sqrt(sum.item<double>());
-}
-
 void ShardedModel::release_all() {
   for (const auto& unit : units_) release(*unit);
 }
@@ -195,13 +199,21 @@ void ShardedModel::abandon() {
 std::vector<std::pair<std::string, Tensor>> ShardedModel::whole(size_t unit) {
   const c10::NoGradGuard no_grad;
   const Unit& of = *units_.at(unit);
-  const Tensor flat = at::empty({of.layout.padded}, policy_.master);
+  const Tensor flat = at::empty({of.layout.padded}, of.master.options().requires_grad(false));
   group_.all_gather(flat, of.master.detach()).wait();
   std::vector<std::pair<std::string, Tensor>> parameters;
   for (const FlatParameter& parameter : of.layout.parameters)
     parameters.push_back({parameter.name, view_of(flat, parameter)});
   return parameters;
 }
+
+namespace {
+/// What the backward pass of one use of a unit needs beside tensors.
+struct PassHolder : torch::CustomClassHolder {
+  explicit PassHolder(ShardedModel::Pass of) : pass(std::move(of)) {}
+  ShardedModel::Pass pass;
+};
+}  // namespace
 
 /// The shard is an input so that the first unit, whose inputs are ids, has a node as well; its gradient goes
 /// into `gradient` beside autograd, which could otherwise not start the next unit before the sum is there.
@@ -213,20 +225,22 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
   }
 
   static Tensor forward(AutogradContext* context, const Tensor&, ShardedModel* model, Unit* unit,
-                        at::TensorList inputs) {
+                        const c10::intrusive_ptr<torch::CustomClassHolder>& holder, at::TensorList inputs) {
+    const Pass& pass = static_cast<const PassHolder&>(*holder).pass;
     context->saved_data["model"] = reinterpret_cast<int64_t>(model);
     context->saved_data["unit"] = reinterpret_cast<int64_t>(unit);
+    context->saved_data["pass"] = c10::IValue::make_capsule(holder);
     model->finish_gather(*unit);
     const auto index = static_cast<int64_t>(unit->index);
     model->prefetch(index + 1, false);
     Tensor out;
-    if (model->policy_.recompute) {
+    if (pass.recompute) {
       context->save_for_backward(inputs.vec());
-      out = unit->function(unit->leaves, inputs);  // no graph: a Function's forward runs without
+      out = pass.function(unit->leaves, inputs);  // no graph: a Function's forward runs without
     } else {
       const std::vector<Tensor> own = apart(inputs);
       const at::AutoGradMode with_grad(true);
-      out = unit->function(unit->leaves, own);
+      out = pass.function(unit->leaves, own);
       context->saved_data["inputs"] = c10::List<Tensor>(own);
       context->saved_data["out"] = out;
       out = out.detach();
@@ -239,15 +253,17 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
     auto* model = reinterpret_cast<ShardedModel*>(context->saved_data["model"].toInt());
     auto* unit = reinterpret_cast<Unit*>(context->saved_data["unit"].toInt());
+    const auto holder = context->saved_data["pass"].toCapsule();
+    const Pass& pass = static_cast<const PassHolder&>(*holder).pass;
     model->enter_backward();
-    if (unit->weights_in_backward) model->finish_gather(*unit);
+    if (pass.recompute || pass.weights_in_backward) model->finish_gather(*unit);
     model->prefetch(static_cast<int64_t>(unit->index) - 1, true);
     std::vector<Tensor> inputs;
     Tensor out;
-    if (model->policy_.recompute) {
+    if (pass.recompute) {
       inputs = apart(context->get_saved_variables());
       const at::AutoGradMode with_grad(true);
-      out = unit->function(unit->leaves, inputs);
+      out = pass.function(unit->leaves, inputs);
     } else {
       inputs = context->saved_data["inputs"].toTensorVector();
       out = context->saved_data["out"].toTensor();
@@ -258,7 +274,7 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
       if (input.requires_grad()) wanted.push_back(input);
     tensor_list found = torch::autograd::grad({out}, wanted, {grads[0]}, /*retain_graph=*/false,
                                               /*create_graph=*/false, /*allow_unused=*/true);
-    tensor_list result(3);  // of the shard, the model and the unit
+    tensor_list result(4);  // of the shard, the model, the unit and the pass
     size_t next = unit->leaves.size();
     for (const Tensor& input : inputs) result.push_back(input.requires_grad() ? found[next++] : Tensor());
     found.resize(unit->leaves.size());
@@ -268,12 +284,14 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
   }
 };
 
-Tensor ShardedModel::run(size_t unit, at::TensorList inputs) {
+Tensor ShardedModel::run(size_t unit, const Pass& pass, at::TensorList inputs) {
   Unit& of = *units_.at(unit);
-  if (at::GradMode::is_enabled()) return UnitFunction::apply(of.master, this, &of, inputs);
+  of.weights_in_backward = pass.recompute || pass.weights_in_backward;
+  if (at::GradMode::is_enabled())
+    return UnitFunction::apply(of.master, this, &of, c10::make_intrusive<PassHolder>(pass), inputs);
   finish_gather(of);
   prefetch(static_cast<int64_t>(unit) + 1, false);
-  Tensor out = of.function(of.leaves, inputs);
+  Tensor out = pass.function(of.leaves, inputs);
   if (policy_.release) release(of);
   return out;
 }

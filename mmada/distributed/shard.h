@@ -20,13 +20,12 @@ struct ShardPolicy {
   /// Whether a unit's whole parameters are let go after its forward and after its backward; false: they stay
   /// until release_all() (ZeRO-2).
   bool release = true;
-  /// Run a unit's forward anew in its backward, instead of keeping its graph.
-  bool recompute = true;
   /// Start gathering the next unit while one computes.
   bool prefetch = true;
   at::ScalarType master = at::kFloat;   ///< of the shards and their gradients
   at::ScalarType compute = at::kFloat;  ///< of the whole parameters
   at::ScalarType reduce = at::kFloat;   ///< of gradients while they are summed
+  at::Device device = at::kCPU;         ///< where all of them live
   int64_t alignment = 64;               ///< elements; 256 for 8-bit optimizer states
 };
 
@@ -50,38 +49,44 @@ struct ShardSegment {
 /// whole only around their use.
 ///
 /// Gradients are summed over processes, never averaged: the loss is divided by what all processes count
-/// together. Every process runs the same units in the same order. A step: zero_grad(); run() the units and
-/// backward(), as often as there are micro-batches; grad_norm(); update the segments; release_all().
+/// together. Every process runs the same units in the same order. A step: release_all(), for the shards have
+/// changed; zero_grad(); run() the units and backward(), as often as there are micro-batches; update the
+/// segments by their gradients. A process alone whose masters have the compute type holds no second copy.
 class ShardedModel {
  public:
   using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
   /// Fills a whole parameter; called for one unit at a time, in every process alike.
   using Fill = std::function<void(const std::string& name, const at::Tensor& parameter)>;
-  /// The unit's output of its parameters, in the order given, and its inputs. Pure: it may run twice.
-  using Function = std::function<at::Tensor(at::TensorList parameters, at::TensorList inputs)>;
+  /// One use of a unit: its output of its parameters, in the order given, and its inputs.
+  struct Pass {
+    std::function<at::Tensor(at::TensorList parameters, at::TensorList inputs)> function;
+    /// Run the function, which has to be pure, anew in the backward pass, instead of keeping its graph.
+    bool recompute = true;
+    /// False: the backward pass of the kept graph reads no weights (an embedding's), so that none are
+    /// gathered for it.
+    bool weights_in_backward = true;
+  };
 
   ShardedModel(Group group, ShardPolicy policy);
   ~ShardedModel();
   ShardedModel(const ShardedModel&) = delete;  // graphs point at it
   ShardedModel& operator=(const ShardedModel&) = delete;
 
-  /// Adds the next unit and returns its number. `weights_in_backward` false: the backward of the unit's kept
-  /// graph reads no weights (an embedding's), so that none are gathered for it.
-  size_t add(const std::string& name, const NamedShapes& shapes, const Fill& fill, Function function,
-             bool weights_in_backward = true);
+  /// Adds the next unit and returns its number.
+  size_t add(const std::string& name, const NamedShapes& shapes, const Fill& fill);
+  size_t units() const { return units_.size(); }
   /// Runs a unit; differentiable in the inputs, and in the parameters by way of their segments' gradients.
-  at::Tensor run(size_t unit, at::TensorList inputs);
+  at::Tensor run(size_t unit, const Pass& pass, at::TensorList inputs);
 
   void zero_grad();
-  /// Euclidean norm of the whole gradient: the same number in every process.
-  double grad_norm();
   /// Lets go of whole parameters, which have to be gathered anew once their shards changed.
   void release_all();
   /// After an error inside a step: forgets what is under way.
   void abandon();
 
   const std::vector<ShardSegment>& segments() const { return segments_; }
-  /// A unit's parameters, whole, in the masters' type: for saving, one unit at a time.
+  /// A unit's parameters, whole, in the masters' type: for saving, one unit at a time. Every process calls
+  /// it.
   std::vector<std::pair<std::string, at::Tensor>> whole(size_t unit);
   const ShardCounters& counters() const { return counters_; }
   const Group& group() const { return group_; }

@@ -8,7 +8,7 @@
 
 #include "mmada/core/check.h"
 #include "mmada/core/rng.h"
-#include "mmada/model/transformer.h"
+#include "mmada/model/initialize.h"
 
 namespace mmada {
 namespace {
@@ -74,16 +74,19 @@ Distribution distribution_for(const NamedParameter& parameter, const Transformer
 
 }  // namespace
 
-void initialize(Transformer& model, const InitOptions& options) {
+void initialize(const NamedParameter& parameter, const TransformerConfig& config,
+                const InitOptions& options) {
   const at::NoGradGuard no_grad;
-  for (const NamedParameter& parameter : model.parameters()) {
-    if (parameter.kind == ParameterKind::kNorm)
-      parameter.tensor.fill_(1);
-    else if (options.zero_output_projections && is_output_projection(parameter.name))
-      parameter.tensor.zero_();
-    else
-      draw(parameter, distribution_for(parameter, model.config(), options), options.seed);
-  }
+  if (parameter.kind == ParameterKind::kNorm)
+    at::Tensor(parameter.tensor).fill_(1);
+  else if (options.zero_output_projections && is_output_projection(parameter.name))
+    at::Tensor(parameter.tensor).zero_();
+  else
+    draw(parameter, distribution_for(parameter, config, options), options.seed);
+}
+
+void initialize(Transformer& model, const InitOptions& options) {
+  for (const NamedParameter& parameter : model.parameters()) initialize(parameter, model.config(), options);
 }
 
 }  // namespace mmada

@@ -23,6 +23,11 @@ using torch::autograd::tensor_list;
 constexpr int64_t kChunkBytes = int64_t{8} << 20;
 constexpr int64_t kChunkRows = 2048;
 
+// What sums are made in.
+at::ScalarType wide(const at::Tensor& operand) {
+  return operand.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 struct Piece {
   int64_t begin, size;
 };
@@ -44,22 +49,22 @@ struct Chunks {
 
 at::Tensor part(const at::Tensor& tensor, Piece piece) { return tensor.narrow(0, piece.begin, piece.size); }
 
-// fp32 logits [R, C]. Low-precision operands are widened by the product itself or before it, never rounded
-// after it.
+// fp32 logits [R, C], fp64 ones of fp64 operands. Low-precision operands are widened by the product itself or
+// before it, never rounded after it.
 at::Tensor chunk_logits(const at::Tensor& hidden_RD, const at::Tensor& head_CD) {
   if (hidden_RD.is_cuda() && hidden_RD.scalar_type() != at::kFloat)
     return at::mm(hidden_RD, head_CD.t(), at::kFloat);
-  return product_transposed(hidden_RD.to(at::kFloat), head_CD.to(at::kFloat));
+  return product_transposed(hidden_RD.to(wide(hidden_RD)), head_CD.to(wide(hidden_RD)));
 }
 
 // Column of each target inside a chunk of ids (0 where it lies elsewhere), and 1 where it lies inside, both
 // [R, 1].
 struct Hits {
-  Hits(const at::Tensor& targets_R, Piece ids) {
+  Hits(const at::Tensor& targets_R, Piece ids, at::ScalarType type) {
     const at::Tensor local = targets_R - ids.begin;
     const at::Tensor inside = local.ge(0).logical_and_(local.lt(ids.size));
     column_R1 = local.mul(inside).unsqueeze(1);
-    inside_R1 = inside.to(at::kFloat).unsqueeze(1);
+    inside_R1 = inside.to(type).unsqueeze(1);
   }
   at::Tensor column_R1, inside_R1;
 };
@@ -75,7 +80,7 @@ RowStatistics row_statistics(const at::Tensor& hidden_RD, const at::Tensor& head
   at::Tensor target_R1;
   for (const Piece& piece : ids) {
     at::Tensor logits_RC = chunk_logits(hidden_RD, part(head_WD, piece));
-    const Hits hits(targets_R, piece);
+    const Hits hits(targets_R, piece, logits_RC.scalar_type());
     const at::Tensor chosen_R1 = logits_RC.gather(1, hits.column_R1).mul_(hits.inside_R1);
     target_R1 = target_R1.defined() ? target_R1 + chosen_R1 : chosen_R1;
     const at::Tensor top_R1 = logits_RC.amax(1, true);
@@ -103,7 +108,9 @@ struct ChunkedLogprobs : torch::autograd::Function<ChunkedLogprobs> {
   static tensor_list forward(AutogradContext* context, const at::Tensor& hidden_ND, const at::Tensor& head_WD,
                              const at::Tensor& targets_N, bool with_entropy) {
     const Chunks chunks(hidden_ND.size(0), head_WD.size(0));
-    const auto make = [&] { return at::empty({hidden_ND.size(0)}, hidden_ND.options().dtype(at::kFloat)); };
+    const auto make = [&] {
+      return at::empty({hidden_ND.size(0)}, hidden_ND.options().dtype(wide(hidden_ND)));
+    };
     const at::Tensor logprobs_N = make(), logsumexp_N = make(), entropy_N = make();
     for (const Piece& rows : chunks.rows) {
       const RowStatistics row =
@@ -122,18 +129,19 @@ struct ChunkedLogprobs : torch::autograd::Function<ChunkedLogprobs> {
     const at::Tensor &hidden_ND = saved[0], &head_WD = saved[1], &targets_N = saved[2],
                      &logsumexp_N = saved[3];
     const Chunks chunks(hidden_ND.size(0), head_WD.size(0));
-    at::Tensor dhidden_ND = at::zeros(hidden_ND.sizes(), hidden_ND.options().dtype(at::kFloat));
+    const at::ScalarType type = wide(hidden_ND);
+    at::Tensor dhidden_ND = at::zeros(hidden_ND.sizes(), hidden_ND.options().dtype(wide(hidden_ND)));
     at::Tensor dhead_WD = at::empty(head_WD.sizes(), head_WD.options());
     for (const Piece& ids : chunks.ids) {
       const at::Tensor head_CD = part(head_WD, ids);
-      at::Tensor dhead_CD = at::zeros(head_CD.sizes(), head_CD.options().dtype(at::kFloat));
+      at::Tensor dhead_CD = at::zeros(head_CD.sizes(), head_CD.options().dtype(type));
       for (const Piece& rows : chunks.rows) {
         const at::Tensor hidden_RD = part(hidden_ND, rows);
         const at::Tensor dlogits_RC =
             logits_gradient(chunk_logits(hidden_RD, head_CD), part(logsumexp_N, rows), part(grads[0], rows),
-                            part(grads[1], rows), Hits(part(targets_N, rows), ids));
-        part(dhidden_ND, rows).add_(product_transposed(dlogits_RC, head_CD.to(at::kFloat).t()));
-        dhead_CD.add_(product_transposed(hidden_RD.to(at::kFloat).t(), dlogits_RC.t()).t());
+                            part(grads[1], rows), Hits(part(targets_N, rows), ids, type));
+        part(dhidden_ND, rows).add_(product_transposed(dlogits_RC, head_CD.to(type).t()));
+        dhead_CD.add_(product_transposed(hidden_RD.to(type).t(), dlogits_RC.t()).t());
       }
       part(dhead_WD, ids).copy_(dhead_CD);
     }

@@ -6,9 +6,9 @@
 namespace mmada {
 
 struct MaskedLogprobs {
-  at::Tensor logprobs_N;   ///< fp32 log p(target), differentiable in hidden and head
-  at::Tensor logsumexp_N;  ///< fp32
-  at::Tensor entropy_N;    ///< fp32, defined only when asked for
+  at::Tensor logprobs_N;   ///< log p(target), differentiable in hidden and head; fp32, fp64 for fp64 operands
+  at::Tensor logsumexp_N;  ///< likewise
+  at::Tensor entropy_N;    ///< likewise, defined only when asked for
 };
 
 /// log p of the targets under softmax(hidden @ head^T), in chunks: never a [rows, vocabulary] buffer.

@@ -3,8 +3,13 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
+#include <memory>
+
 #include "mmada/core/check.h"
 #include "mmada/model/config.h"
+#include "mmada/model/initialize.h"
+#include "mmada/model/open_checkpoint.h"
 
 namespace mmada {
 namespace {
@@ -33,43 +38,64 @@ at::ScalarType fresh_type(const LoadOptions& load) {
   return scalar_type_from_name(load.dtype.empty() ? "fp32" : load.dtype);
 }
 
-Model fresh_model(Json architecture, std::shared_ptr<const Tokenizer> tokenizer, const LoadOptions& load,
-                  int64_t codebook_size, const InitOptions& init) {
+/// Sizes, ids and configuration of a network that nobody has trained.
+void describe_fresh_model(Json architecture, int64_t codebook_size, BuiltModel* built) {
+  const auto& tokenizer = built->model.tokenizer;
   if (!architecture.contains("vocab_size")) architecture["vocab_size"] = tokenizer->size() + codebook_size;
   if (!architecture.contains("codebook_size") && codebook_size > 0)
     architecture["codebook_size"] = codebook_size;
-  const TransformerConfig sizes = parse_transformer_config(architecture, "model.architecture");
-  Json config = transformer_config_json(sizes);
+  built->sizes = parse_transformer_config(architecture, "model.architecture");
+  Json config = transformer_config_json(built->sizes);
   for (const auto& [key, value] : architecture.items()) config[key] = value;
   const TokenLayout layout = make_token_layout(config, tokenizer.get(), "model.architecture");
   config["mask_token_id"] = layout.mask;
   config["eos_token_id"] = layout.eos;
   config["pad_token_id"] = layout.eos;
   if (layout.has_images()) config["image_token_offset"] = layout.image_token_offset;
-  const at::TensorOptions options = at::TensorOptions(device_from_name(load.device)).dtype(fresh_type(load));
-  Model model{.transformer = Transformer(sizes, options),
-              .tokenizer = std::move(tokenizer),
-              .layout = layout,
-              .config = config};
-  initialize(model.transformer, init);
-  return model;
+  built->model.layout = layout;
+  built->model.config = config;
+}
+
+ShardedModel::Fill fresh_weights(const TransformerConfig& sizes, const InitOptions& init) {
+  std::map<std::string, ParameterKind> kinds;
+  const Transformer shapes(sizes, at::TensorOptions(at::kMeta).dtype(at::kFloat));
+  for (const NamedParameter& parameter : shapes.parameters()) kinds[parameter.name] = parameter.kind;
+  return [=](const std::string& name, const at::Tensor& tensor) {
+    initialize({name, tensor, kinds.at(name)}, sizes, init);
+  };
+}
+
+BuiltModel continued_model(const std::string& directory) {
+  OpenCheckpoint open = open_checkpoint(directory);
+  const auto reader = std::make_shared<const CheckpointReader>(std::move(open.reader));
+  return {.model = {.transformer = {},
+                    .tokenizer = std::move(open.tokenizer),
+                    .layout = open.layout,
+                    .config = std::move(open.json),
+                    .source = directory},
+          .sizes = open.config,
+          .fill =
+              [reader](const std::string& name, const at::Tensor& tensor) {
+                reader->read({{name, tensor}});
+              },
+          .tokenizer_source = directory};
 }
 
 }  // namespace
 
-BuiltModel build_model(Fields fields, const LoadOptions& load, int64_t codebook_size, uint64_t seed) {
+BuiltModel build_model(Fields fields, int64_t codebook_size, uint64_t seed) {
   BuiltModel built;
   if (fields.has("from")) {
-    built.tokenizer_source = fields.string("from");
-    built.model = load_model(built.tokenizer_source, load);
+    built = continued_model(fields.string("from"));
     for (const char* unused : {"architecture", "tokenizer", "init"})
       if (fields.has(unused)) fields.fail(unused, "a value", "none beside \"from\"");
   } else {
     Json architecture = object_or_file(fields, "architecture");
     built.tokenizer_source = fields.string("tokenizer");
     const InitOptions init = parse_init(fields.object("init"), seed);
-    built.model = fresh_model(std::move(architecture), load_tokenizer(built.tokenizer_source), load,
-                              codebook_size, init);
+    built.model.tokenizer = load_tokenizer(built.tokenizer_source);
+    describe_fresh_model(std::move(architecture), codebook_size, &built);
+    built.fill = fresh_weights(built.sizes, init);
   }
   fields.finish();
   return built;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "mmada/core/json.h"
+#include "mmada/distributed/shard.h"
 #include "mmada/model/checkpoint.h"
 #include "mmada/vision/magvit2.h"
 
@@ -16,10 +16,12 @@ namespace mmada {
 ///   "tokenizer": directory of the text tokenizer, and "init": how to draw them (SPEC 1.6).
 /// Where the architecture gives no vocab_size it is the tokenizer's size plus the codebook's.
 struct BuiltModel {
-  Model model;
+  Model model;  ///< all but the weights
+  TransformerConfig sizes;
+  ShardedModel::Fill fill;       ///< reads or draws one parameter
   std::string tokenizer_source;  ///< directory or file of the tokenizer
 };
-BuiltModel build_model(Fields model, const LoadOptions& load, int64_t codebook_size, uint64_t seed);
+BuiltModel build_model(Fields model, int64_t codebook_size, uint64_t seed);
 
 /// Fresh or continued weights of an image tokenizer ("from" or "architecture", "init_seed").
 Magvit2 build_image_tokenizer(Fields model, const LoadOptions& load, uint64_t seed);

@@ -11,15 +11,13 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
-#include <map>
-#include <set>
 
 #include "mmada/core/check.h"
 #include "mmada/core/quote.h"
 #include "mmada/core/sha256.h"
 #include "mmada/formats/atomic_file.h"
 #include "mmada/formats/input_file.h"
-#include "mmada/formats/safetensors.h"
+#include "mmada/trainer/checkpoint_shards.h"
 
 namespace mmada {
 namespace {
@@ -27,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kFormatVersion = 1;
-constexpr const char* kShardName = "shard-0-of-1.safetensors";
 constexpr std::string_view kPrefix = "checkpoint-";
 constexpr std::string_view kUnfinished = ".tmp-checkpoint-";  // being written, or being removed
 
@@ -41,9 +38,10 @@ std::optional<int64_t> step_of(const std::string& name) {
 
 void write_json(const fs::path& path, const Json& json) { write_file(path.string(), json.dump(1) + "\n"); }
 
-void check_room(const fs::path& directory, const CheckpointContents& contents) {
+void check_room(const fs::path& directory, const CheckpointContents& contents, const Group& group) {
   uint64_t needed = 1 << 20;
-  for (const auto& [name, tensor] : contents.tensors) needed += tensor.nbytes();
+  for (const CheckpointTensor& tensor : contents.tensors)
+    needed += tensor.tensor.nbytes() * static_cast<uint64_t>(group.size());
   struct statvfs status {};
   if (::statvfs(directory.c_str(), &status) != 0) return;
   const uint64_t free_bytes = static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
@@ -53,33 +51,10 @@ void check_room(const fs::path& directory, const CheckpointContents& contents) {
 
 void check_finite(const CheckpointContents& contents) {
   const at::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : contents.tensors)
+  for (const auto& [name, kind, tensor, shape, offset] : contents.tensors)
     // a sum is finite only when every term is, or when infinities met, which is NaN
     MMADA_CHECK(tensor.sum().isfinite().item<bool>(), "checkpoint: found a value that is not finite in ",
-                name, ", expected finite weights: nothing was saved");
-}
-
-void write_shard(const fs::path& directory, const CheckpointContents& contents) {
-  std::vector<at::Tensor> alive;
-  std::vector<TensorToWrite> tensors;
-  for (const auto& [name, tensor] : contents.tensors) {
-    alive.push_back(tensor.detach().to(at::kCPU, at::kFloat).contiguous());
-    tensors.push_back({name, DType::kF32, alive.back().sizes().vec(), alive.back().const_data_ptr()});
-  }
-  write_safetensors((directory / kShardName).string(), tensors);
-}
-
-void write_index(const fs::path& directory, const CheckpointContents& contents) {
-  Json parameters = Json::object();
-  for (const auto& [name, tensor] : contents.tensors) {
-    const size_t slash = name.rfind('/');
-    Json& entry = parameters[name.substr(0, slash)];
-    entry["shape"] = tensor.sizes().vec();
-    entry["kinds"].push_back(name.substr(slash + 1));
-    entry["slices"] = Json::array({{{"shard", 0}, {"begin", 0}, {"end", tensor.numel()}}});
-  }
-  write_json(directory / "index.json",
-             {{"format_version", kFormatVersion}, {"shards", {kShardName}}, {"parameters", parameters}});
+                name, "/", kind, ", expected finite weights: nothing was saved");
 }
 
 std::vector<fs::path> files_below(const fs::path& directory) {
@@ -90,11 +65,14 @@ std::vector<fs::path> files_below(const fs::path& directory) {
   return files;
 }
 
-void write_manifest(const fs::path& directory) {
+/// `known` files are not read again.
+void write_manifest(const fs::path& directory, const std::vector<ListedFile>& known) {
   Json files = Json::object();
+  for (const ListedFile& file : known) files[file.name] = {{"bytes", file.bytes}, {"sha256", file.sha256}};
   for (const fs::path& file : files_below(directory))
-    files[file.generic_string()] = {{"bytes", fs::file_size(directory / file)},
-                                    {"sha256", sha256_file((directory / file).string())}};
+    if (const std::string name = file.generic_string(); !files.contains(name))
+      files[name] = {{"bytes", fs::file_size(directory / file)},
+                     {"sha256", sha256_file((directory / file).string())}};
   write_json(directory / "manifest.json", {{"format_version", kFormatVersion}, {"files", files}});
 }
 
@@ -146,13 +124,6 @@ bool stays_inside(const std::string& name) {
          name.find('\0') == std::string::npos;
 }
 
-/// What the manifest says of one file.
-struct ListedFile {
-  std::string name;
-  int64_t bytes = 0;
-  std::string sha256;
-};
-
 std::vector<ListedFile> read_manifest(const fs::path& directory) {
   const std::string source = (directory / "manifest.json").string();
   const Json json = read_json_file(source);
@@ -169,9 +140,12 @@ std::vector<ListedFile> read_manifest(const fs::path& directory) {
     listed.push_back({name, entry.integer("bytes", 0, INT64_MAX), entry.string("sha256")});
     entry.finish();
   }
-  for (const char* required : {kShardName, "index.json", "state.json"})
-    MMADA_CHECK(files.contains(required), source, ": field `files`: found no ", required,
-                ", expected it listed");
+  const auto require = [&](const std::string& name) {
+    MMADA_CHECK(files.contains(name), source, ": field `files`: found no ", name, ", expected it listed");
+  };
+  require("index.json");
+  require("state.json");
+  for (const std::string& shard : indexed_shards(directory)) require(shard);
   return listed;
 }
 
@@ -189,23 +163,33 @@ std::optional<std::string> compare_file(const fs::path& directory, const ListedF
 
 }  // namespace
 
+std::string checkpoint_path(const std::string& run_directory, int64_t step) {
+  return (fs::path(run_directory) / cat(kPrefix, step)).string();
+}
+
 std::string save_checkpoint(const std::string& run_directory, const CheckpointContents& contents,
-                            int64_t total_limit) {
-  check_finite(contents);
-  fs::create_directories(run_directory);
-  check_room(run_directory, contents);
-  const fs::path final_path = fs::path(run_directory) / cat(kPrefix, contents.step);
+                            int64_t total_limit, const Group& group) {
+  const fs::path final_path = checkpoint_path(run_directory, contents.step);
   const fs::path temporary = fs::path(run_directory) / cat(kUnfinished, contents.step);
-  fs::remove_all(temporary);
-  fs::create_directory(temporary);
+  const bool first = group.rank() == 0;
+  group.agree("saving a checkpoint", [&] {
+    check_finite(contents);
+    if (!first) return;
+    fs::create_directories(run_directory);
+    check_room(run_directory, contents, group);
+    fs::remove_all(temporary);
+    fs::create_directory(temporary);
+  });
   contents.save_model(temporary.string());
-  write_shard(temporary, contents);
-  write_index(temporary, contents);
-  write_json(temporary / "state.json", contents.state);
-  write_manifest(temporary);
-  sync_folders(temporary);
-  move_into_place(temporary, final_path);
-  rotate(run_directory, final_path.string(), total_limit);
+  group.agree("saving a checkpoint", [&] { write_shard(temporary.string(), contents.tensors, group); });
+  group.agree("saving a checkpoint", [&] {
+    if (!first) return;
+    write_json(temporary / "state.json", contents.state);
+    write_manifest(temporary, write_index(temporary.string(), group));
+    sync_folders(temporary);
+    move_into_place(temporary, final_path);
+    rotate(run_directory, final_path.string(), total_limit);
+  });
   return final_path.string();
 }
 
@@ -242,31 +226,9 @@ std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_director
   return std::nullopt;
 }
 
-Json load_checkpoint(const std::string& path,
-                     const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
-  const at::NoGradGuard no_grad;
-  const SafetensorsFile shard((fs::path(path) / kShardName).string());
-  std::string problems;
-  std::set<std::string> wanted;
-  for (const auto& [name, tensor] : tensors) {
-    wanted.insert(name);
-    const TensorEntry* entry = shard.find(name);
-    if (entry == nullptr) {
-      problems += "\n  missing " + name;
-    } else if (entry->dtype != DType::kF32 || at::IntArrayRef(entry->shape) != tensor.sizes()) {
-      problems +=
-          cat("\n  ", name, ": found shape ", at::IntArrayRef(entry->shape), ", expected ", tensor.sizes());
-    }
-  }
-  for (const TensorEntry& entry : shard.tensors())
-    if (!wanted.contains(entry.name)) problems += "\n  unexpected " + entry.name;
-  MMADA_CHECK(problems.empty(), shard.path(), ": does not fit this run:", problems);
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor staged = at::empty(tensor.sizes(), at::kFloat);
-    shard.read(*shard.find(name), staged.data_ptr());
-    at::Tensor destination = tensor;
-    destination.copy_(staged);
-  }
+Json load_checkpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
+                     const Group& group) {
+  read_shards(path, tensors, group);
   return read_json_file((fs::path(path) / "state.json").string(), kLargeJson);
 }
 

@@ -7,33 +7,47 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "mmada/core/json.h"
+#include "mmada/distributed/group.h"
 
 namespace mmada {
 
-/// A training checkpoint: RUN/checkpoint-N/ holds
+/// A tensor of a checkpoint, or what this process holds of it.
+struct CheckpointTensor {
+  std::string name;                 ///< of the parameter it belongs to
+  std::string kind;                 ///< "master", "exp_avg" and so on
+  at::Tensor tensor;                ///< fp32 or fp64, contiguous
+  std::vector<int64_t> shape = {};  ///< of the whole
+  int64_t offset = 0;               ///< of the piece in the flattened whole
+};
+
+/// A training checkpoint of R processes: RUN/checkpoint-N/ holds
 ///   unwrapped_model/            the model in its published layout (and whatever else save_model writes)
-///   shard-0-of-1.safetensors    fp32 master and optimizer tensors, "PARAMETER/master" and so on
-///   index.json                  which shard holds which elements of which parameter
+///   shard-r-of-R.safetensors    what rank r held, flat pieces "PARAMETER/master" and so on
+///   index.json                  shape and kinds of every parameter, and which shard holds which elements
 ///   state.json                  step, data positions, random state, versions
 ///   manifest.json               size and SHA-256 of every other file; written last
 /// It is built under .tmp-checkpoint-N, every file and folder forced to disk, and renamed into place: a
-/// checkpoint is there as a whole or not at all.
+/// checkpoint is there as a whole or not at all. Any number of processes may load it.
 struct CheckpointContents {
   int64_t step = 0;
-  std::vector<std::pair<std::string, at::Tensor>> tensors;  ///< fp32, "PARAMETER/KIND"
+  std::vector<CheckpointTensor> tensors;  ///< this process's
   Json state;
-  std::function<void(const std::string& directory)> save_model;  ///< writes below the checkpoint's folder
+  /// Called in every process; writes below the checkpoint's folder in rank 0 alone.
+  std::function<void(const std::string& directory)> save_model;
 };
 
-/// Saves and returns the checkpoint's path. Refuses non-finite tensors and a disk without room for it. An
+/// Saves and returns the checkpoint's path; every process of the group calls it, with one folder in common.
+/// Refuses non-finite tensors and a disk without room for it: what fails in one process fails in all. An
 /// existing checkpoint of this step is replaced in one exchange. Then removes the oldest checkpoints beyond
 /// `total_limit` (0: keeps all), but only after the new one was read back and verified.
 std::string save_checkpoint(const std::string& run_directory, const CheckpointContents& contents,
-                            int64_t total_limit);
+                            int64_t total_limit, const Group& group = {});
+
+/// Where the checkpoint of a step lies.
+std::string checkpoint_path(const std::string& run_directory, int64_t step);
 
 struct FoundCheckpoint {
   std::string path;
@@ -48,8 +62,9 @@ std::optional<std::string> verify_checkpoint(const std::string& path);
 std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_directory,
                                                  std::vector<std::string>* refused);
 
-/// Reads the tensors of a checkpoint in place, and returns its state. Missing, extra and misshapen tensors
-/// are one error.
-Json load_checkpoint(const std::string& path, const std::vector<std::pair<std::string, at::Tensor>>& tensors);
+/// Reads this process's tensors in place, whatever number of processes saved them, and returns the state.
+/// Missing, extra and misshapen tensors are one error.
+Json load_checkpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
+                     const Group& group = {});
 
 }  // namespace mmada

@@ -120,25 +120,24 @@ Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedS
 }
 
 std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig& flow, int64_t step,
-                                  const std::vector<EncodedSample>& samples) {
-  const auto count = static_cast<int64_t>(samples.size());
+                                  const std::vector<EncodedSample>& samples, const RowPlace& place) {
   const std::vector<double> times =
-      draw_times(settings.seed, flow.name, step, count, settings.stratified_times);
+      draw_times(settings.seed, flow.name, step, place.total, settings.stratified_times);
   std::vector<NoisedRow> rows;
   rows.reserve(samples.size());
-  for (int64_t i = 0; i < count; ++i) {
-    const bool drop =
-        flow.cond_dropout_prob > 0 &&
-        row_stream(settings.seed, "condition", flow.name, step, i).uniform() < flow.cond_dropout_prob;
-    Row row = make_row(settings, flow, samples[i], drop);
-    if (flow.given_reasoning_prob > 0 &&
-        row_stream(settings.seed, "reasoning", flow.name, step, i).uniform() < flow.given_reasoning_prob)
-      give_reasoning(settings.layout, samples[i], &row);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const int64_t index = place.begin + static_cast<int64_t>(i);
+    const auto happens = [&](const char* what, double probability) {
+      return probability > 0 &&
+             row_stream(settings.seed, what, flow.name, step, index).uniform() < probability;
+    };
+    Row row = make_row(settings, flow, samples[i], happens("condition", flow.cond_dropout_prob));
+    if (happens("reasoning", flow.given_reasoning_prob)) give_reasoning(settings.layout, samples[i], &row);
     show(settings.layout, samples[i], &row);
-    Rng rng = row_stream(settings.seed, "mask", flow.name, step, i);
+    Rng rng = row_stream(settings.seed, "mask", flow.name, step, index);
     rows.push_back(flow.kind == FlowKind::kT2i
-                       ? noise_image_row(settings.layout, row, flow.image_noise, times[i], rng)
-                       : noise_text_row(settings.layout, row, flow.text_noise, times[i], rng));
+                       ? noise_image_row(settings.layout, row, flow.image_noise, times[index], rng)
+                       : noise_text_row(settings.layout, row, flow.text_noise, times[index], rng));
     forget(samples[i].unlearned, &rows.back());
   }
   return rows;

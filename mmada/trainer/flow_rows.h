@@ -25,9 +25,14 @@ struct RowSettings {
 /// Lays a sample out as the flow's row (SPEC 4).
 Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
              bool drop_condition);
-/// The flow's rows of one optimizer step, noised: a pure function of (seed, step, samples).
+/// Where some rows stand among all of a flow's rows of one optimizer step.
+struct RowPlace {
+  int64_t begin = 0;
+  int64_t total = 0;
+};
+/// Those rows, noised: a pure function of (seed, step, place, samples), so that any process may make them.
 std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig& flow, int64_t step,
-                                  const std::vector<EncodedSample>& samples);
+                                  const std::vector<EncodedSample>& samples, const RowPlace& place);
 
 /// One flow's rows with the weight of each target in the step's loss.
 struct FlowBatch {

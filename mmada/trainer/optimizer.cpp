@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "mmada/core/check.h"
 
@@ -25,13 +26,27 @@ AdamWOptions parse_adamw(Fields fields) {
   return options;
 }
 
-AdamW::AdamW(std::vector<NamedParameter> parameters, const AdamWOptions& options)
-    : parameters_(std::move(parameters)), options_(options) {
+namespace {
+
+/// Whether a tensor is precise enough to be its own master.
+bool own_master(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble;
+}
+
+}  // namespace
+
+TrainedTensor trained_whole(const NamedParameter& parameter) {
+  return {parameter.name, parameter.tensor, parameter.kind, parameter.tensor.sizes().vec()};
+}
+
+AdamW::AdamW(std::vector<TrainedTensor> parameters, const AdamWOptions& options, Group group)
+    : parameters_(std::move(parameters)), options_(options), group_(std::move(group)) {
   const at::NoGradGuard no_grad;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    const auto& [name, tensor, kind] = parameters_[i];
-    MMADA_CHECK(tensor.is_contiguous(), "optimizer: parameter ", name, " is not contiguous");
-    masters_.push_back(tensor.scalar_type() == at::kFloat ? tensor.detach() : tensor.detach().to(at::kFloat));
+    const at::Tensor& tensor = parameters_[i].tensor;
+    const ParameterKind kind = parameters_[i].kind;
+    MMADA_CHECK(tensor.is_contiguous(), "optimizer: parameter ", parameters_[i].name, " is not contiguous");
+    masters_.push_back(own_master(tensor) ? tensor.detach() : tensor.detach().to(at::kFloat));
     exp_avgs_.push_back(at::zeros_like(masters_.back()));
     exp_avg_sqs_.push_back(at::zeros_like(masters_.back()));
     if (options_.ema_decay > 0) ema_.push_back(masters_.back().clone());
@@ -43,22 +58,26 @@ AdamW::AdamW(std::vector<NamedParameter> parameters, const AdamWOptions& options
 }
 
 void AdamW::zero_grad() {
-  for (const NamedParameter& parameter : parameters_) parameter.tensor.mutable_grad() = at::Tensor();
+  for (const TrainedTensor& parameter : parameters_)
+    if (parameter.tensor.grad().defined()) parameter.tensor.grad().zero_();
 }
 
 double AdamW::grad_norm() const {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> grads;
-  for (const NamedParameter& parameter : parameters_)
-    if (parameter.tensor.grad().defined()) grads.push_back(parameter.tensor.grad().to(at::kFloat));
-  if (grads.empty()) return 0.0;
-  return at::stack(at::_foreach_norm(grads, 2)).norm().item<double>();
+  for (const TrainedTensor& parameter : parameters_)
+    if (const at::Tensor& grad = parameter.tensor.grad(); grad.defined())
+      grads.push_back(own_master(grad) ? grad : grad.to(at::kFloat));
+  double squares = 0;
+  if (!grads.empty())
+    squares = at::stack(at::_foreach_norm(grads, 2)).to(at::kDouble).square().sum().item<double>();
+  return std::sqrt(group_.sum({squares}).front());
 }
 
 void AdamW::scale_gradients(double factor) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> grads;
-  for (const NamedParameter& parameter : parameters_)
+  for (const TrainedTensor& parameter : parameters_)
     if (parameter.tensor.grad().defined()) grads.push_back(parameter.tensor.grad());
   if (!grads.empty()) at::_foreach_mul_(grads, factor);
 }
@@ -69,7 +88,7 @@ void AdamW::update_group(const std::vector<size_t>& members, double weight_decay
     const at::Tensor& grad = parameters_[i].tensor.grad();
     if (!grad.defined()) continue;
     weights.push_back(masters_[i]);
-    grads.push_back(grad.to(at::kFloat).contiguous());
+    grads.push_back(grad.to(masters_[i].scalar_type()).contiguous());
     averages.push_back(exp_avgs_[i]);
     squares.push_back(exp_avg_sqs_[i]);
     steps.push_back(at::full({}, static_cast<double>(steps_), masters_[i].options()));
@@ -101,18 +120,21 @@ void AdamW::publish() {
   const at::NoGradGuard no_grad;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor tensor = parameters_[i].tensor;
-    if (tensor.scalar_type() != at::kFloat) tensor.copy_(masters_[i]);
+    if (!own_master(tensor)) tensor.copy_(masters_[i]);
   }
 }
 
-std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
-  std::vector<std::pair<std::string, at::Tensor>> state;
+std::vector<CheckpointTensor> AdamW::state() const {
+  std::vector<CheckpointTensor> state;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    const std::string& name = parameters_[i].name;
-    state.emplace_back(name + "/master", masters_[i]);
-    state.emplace_back(name + "/exp_avg", exp_avgs_[i]);
-    state.emplace_back(name + "/exp_avg_sq", exp_avg_sqs_[i]);
-    if (has_ema()) state.emplace_back(name + "/ema", ema_[i]);
+    const TrainedTensor& parameter = parameters_[i];
+    const auto add = [&](const char* kind, const at::Tensor& tensor) {
+      state.push_back({parameter.name, kind, tensor, parameter.shape, parameter.offset});
+    };
+    add("master", masters_[i]);
+    add("exp_avg", exp_avgs_[i]);
+    add("exp_avg_sq", exp_avg_sqs_[i]);
+    if (has_ema()) add("ema", ema_[i]);
   }
   return state;
 }

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "mmada/core/json.h"
+#include "mmada/distributed/group.h"
 #include "mmada/model/transformer.h"
+#include "mmada/trainer/checkpoint.h"
 
 namespace mmada {
 
@@ -24,17 +26,29 @@ struct AdamWOptions {
 };
 AdamWOptions parse_adamw(Fields fields);
 
-/// AdamW over fp32 masters. Where a parameter is fp32 it is its own master; elsewhere it receives the rounded
-/// master after each step. Groups (decayed or not) follow the kind of module.
+/// What is trained: a parameter, or the piece of one that this process owns.
+struct TrainedTensor {
+  std::string name;   ///< the parameter's
+  at::Tensor tensor;  ///< requires grad
+  ParameterKind kind;
+  std::vector<int64_t> shape;  ///< of the whole parameter
+  int64_t offset = 0;          ///< of the piece in the flattened parameter
+};
+TrainedTensor trained_whole(const NamedParameter& parameter);
+
+/// AdamW over fp32 masters (fp64 ones of fp64 parameters). Where a parameter is fp32 it is its own master;
+/// elsewhere it receives the rounded master after each step. Groups (decayed or not) follow the kind of
+/// module. Processes that own pieces update them apart; the norm alone is common.
 class AdamW {
  public:
-  AdamW(std::vector<NamedParameter> parameters, const AdamWOptions& options);
+  AdamW(std::vector<TrainedTensor> parameters, const AdamWOptions& options, Group group = {});
 
-  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  const std::vector<TrainedTensor>& parameters() const { return parameters_; }
   const AdamWOptions& options() const { return options_; }
 
   void zero_grad();
-  /// Euclidean norm of all gradients, in fp32; NaN or infinite when any gradient is.
+  /// Euclidean norm of all processes' gradients together, the same number in each; NaN or infinite when any
+  /// gradient is.
   double grad_norm() const;
   void scale_gradients(double factor);
   /// One update with learning rate options().learning_rate * lr_factor. Parameters without gradient stay as
@@ -43,9 +57,8 @@ class AdamW {
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
-  /// Everything that a checkpoint stores, fp32: "NAME/master", "NAME/exp_avg", "NAME/exp_avg_sq", and
-  /// "NAME/ema".
-  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  /// Everything of this process that a checkpoint stores: kinds "master", "exp_avg", "exp_avg_sq", and "ema".
+  std::vector<CheckpointTensor> state() const;
   /// Call after state() was overwritten in place: rounds the masters into lower-precision parameters.
   void publish();
   bool has_ema() const { return !ema_.empty(); }
@@ -56,8 +69,9 @@ class AdamW {
   void update_group(const std::vector<size_t>& members, double weight_decay, double learning_rate);
   void update_ema();
 
-  std::vector<NamedParameter> parameters_;
+  std::vector<TrainedTensor> parameters_;
   AdamWOptions options_;
+  Group group_;
   std::vector<at::Tensor> masters_, exp_avgs_, exp_avg_sqs_, ema_;
   std::vector<size_t> decayed_, undecayed_;
   int64_t steps_ = 0;

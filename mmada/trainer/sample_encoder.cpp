@@ -69,11 +69,10 @@ std::vector<int64_t> word_ids(const Tokenizer& tokenizer, const std::vector<std:
 
 SampleEncoder::SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer,
                              std::shared_ptr<const Magvit2> image_tokenizer, const TokenLayout& layout,
-                             std::shared_ptr<ChunkWorkers> workers, const Options& options)
+                             const Options& options)
     : tokenizer_(std::move(tokenizer)),
       image_tokenizer_(std::move(image_tokenizer)),
       layout_(layout),
-      workers_(std::move(workers)),
       options_(options) {
   MMADA_CHECK(tokenizer_ != nullptr, "training: the model has no text tokenizer, expected one");
   if (image_tokenizer_ == nullptr) return;
@@ -99,25 +98,15 @@ TokenIds SampleEncoder::encode_picture(const Image& image) const {
 }
 
 std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Image*>& images) {
-  std::vector<TokenIds> encoded(images.size());
-  std::vector<std::string> keys(images.size());
-  std::vector<size_t> fresh;
-  for (size_t i = 0; i < images.size(); ++i) {
-    keys[i] = picture_key(*images[i]);
-    const auto known = cache_.find(keys[i]);
-    if (known == cache_.end())
-      fresh.push_back(i);
-    else
-      encoded[i] = known->second;
+  const at::NoGradGuard no_grad;
+  std::vector<TokenIds> encoded;
+  for (const Image* image : images) {
+    const std::string key = picture_key(*image);
+    const auto known = cache_.find(key);
+    encoded.push_back(known == cache_.end() ? encode_picture(*image) : known->second);
+    if (known == cache_.end() && static_cast<int64_t>(cache_.size()) < options_.cached_pictures)
+      cache_.emplace(key, encoded.back());
   }
-  const auto chunks = static_cast<size_t>(workers_->chunks());
-  workers_->run([&](int64_t chunk) {
-    const at::NoGradGuard no_grad;
-    for (size_t j = static_cast<size_t>(chunk); j < fresh.size(); j += chunks)
-      encoded[fresh[j]] = encode_picture(*images[fresh[j]]);
-  });
-  for (const size_t i : fresh)
-    if (static_cast<int64_t>(cache_.size()) < options_.cached_pictures) cache_.emplace(keys[i], encoded[i]);
   return encoded;
 }
 

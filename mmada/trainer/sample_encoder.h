@@ -10,7 +10,6 @@
 #include "mmada/data/sample.h"
 #include "mmada/text/token_layout.h"
 #include "mmada/text/tokenizer.h"
-#include "mmada/trainer/chunk_workers.h"
 #include "mmada/vision/magvit2.h"
 #include "mmada/vision/transforms.h"
 
@@ -34,9 +33,9 @@ std::vector<int64_t> word_ids(const Tokenizer& tokenizer, const std::vector<std:
 
 /// Turns samples into ids with frozen tokenizers.
 ///
-/// Pictures are encoded one by one, spread over the workers, so that a picture's codes never depend on its
-/// neighbours in a batch (convolutions of another batch size round differently) and may be remembered:
-/// procedural data repeats itself.
+/// Pictures are encoded one by one, so that a picture's codes never depend on its neighbours in a batch
+/// (convolutions of another batch size round differently) and may be remembered: procedural data repeats
+/// itself.
 class SampleEncoder {
  public:
   struct Options {
@@ -46,7 +45,7 @@ class SampleEncoder {
   };
   /// image_tokenizer may be null: samples with pictures are then errors.
   SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
-                const TokenLayout& layout, std::shared_ptr<ChunkWorkers> workers, const Options& options);
+                const TokenLayout& layout, const Options& options);
 
   /// find_reasoning: also where each text's reasoning ends, for flows that give it. masked_words: also what
   /// remains shown where only they may be masked. unlearned_words: also the ids that have no loss.
@@ -63,7 +62,6 @@ class SampleEncoder {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const Magvit2> image_tokenizer_;
   TokenLayout layout_;
-  std::shared_ptr<ChunkWorkers> workers_;
   Options options_;
   std::unordered_map<std::string, TokenIds> cache_;  ///< by SHA-256 of the pixels
 };

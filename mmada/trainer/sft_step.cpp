@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 
@@ -13,32 +12,40 @@
 namespace mmada {
 namespace {
 
-/// Adds the micro-batch's parts to the report; the parts of a step's micro-batches sum to the step's loss.
-void add_parts(const Losses& losses, StepReport* report) {
-  for (const LossPart& part : losses.parts) {
-    const double value = part.loss.item<double>();
-    const std::string name = "loss/" + part.flow;
-    const auto same = std::find_if(report->parts.begin(), report->parts.end(),
-                                   [&](const auto& entry) { return entry.first == name; });
-    if (same == report->parts.end())
-      report->parts.emplace_back(name, value);
-    else
-      same->second += value;
-    report->loss += part.coefficient * value;
-  }
+size_t index_of(const std::vector<FlowConfig>& flows, const std::string& name) {
+  const auto same = std::ranges::find_if(flows, [&](const FlowConfig& flow) { return flow.name == name; });
+  return static_cast<size_t>(same - flows.begin());
+}
+
+std::vector<Sample> take(SampleSource& source, int64_t count) {
+  std::vector<Sample> samples;
+  for (int64_t i = 0; i < count; ++i) samples.push_back(source.next());
+  return samples;
+}
+
+bool has_targets(const RowGroup& group) {
+  return std::ranges::any_of(group.targets,
+                             [](const WeightedTargets& targets) { return targets.positions_N.size(0) > 0; });
 }
 
 }  // namespace
 
-SftStep::SftStep(Model model, SampleEncoder encoder, std::shared_ptr<ChunkWorkers> workers, Options options)
+SftStep::SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, SampleEncoder encoder,
+                 Options options)
     : model_(std::move(model)),
+      transformer_(std::move(transformer)),
       encoder_(std::move(encoder)),
-      workers_(std::move(workers)),
       options_(std::move(options)) {
-  for (const NamedParameter& parameter : parameters()) parameter.tensor.set_requires_grad(true);
   for (const auto& phase : options_.flows.all())
     for (const FlowConfig& flow : phase)
       source_of(flow);  // a mistake in a source shows before the first step
+}
+
+std::vector<TrainedTensor> SftStep::parameters() const {
+  std::vector<TrainedTensor> parameters;
+  for (const auto& [segment, kind] : transformer_->segments())
+    parameters.push_back({segment.name, segment.master, kind, segment.shape, segment.offset});
+  return parameters;
 }
 
 SampleSource& SftStep::source_of(const FlowConfig& flow) {
@@ -50,66 +57,96 @@ SampleSource& SftStep::source_of(const FlowConfig& flow) {
   return *source;
 }
 
-std::vector<FlowBatch> SftStep::draw(int64_t step) {
-  std::vector<FlowBatch> batches;
+std::vector<SftStep::MicroBatch> SftStep::draw(int64_t step) {
+  std::vector<MicroBatch> batches(options_.micro_batches);
+  const int64_t slices = options_.micro_batches * group().size();
   for (const FlowConfig& flow : options_.flows.at(step)) {
     SampleSource& source = source_of(flow);
-    std::vector<Sample> samples;
-    for (int64_t i = 0; i < flow.rows * options_.micro_batches; ++i) samples.push_back(source.next());
-    FlowBatch batch{.flow = &flow,
-                    .rows = noise_rows(options_.rows, flow, step,
-                                       encoder_.encode(samples, flow.given_reasoning_prob > 0,
-                                                       flow.masked_words, flow.unlearned_words)),
-                    .targets = {}};
-    batch.targets = flow_targets(flow.kind, batch.rows, options_.rows.compat);
-    batches.push_back(std::move(batch));
+    const int64_t total = flow.rows * options_.micro_batches;
+    int64_t passed = 0;
+    for (int64_t micro = 0; micro < options_.micro_batches; ++micro) {
+      const int64_t slice = micro * group().size() + group().rank();
+      const int64_t begin = total * slice / slices, end = total * (slice + 1) / slices;
+      source.skip(begin - passed);
+      const std::vector<EncodedSample> samples = encoder_.encode(
+          take(source, end - begin), flow.given_reasoning_prob > 0, flow.masked_words, flow.unlearned_words);
+      passed = end;
+      batches[micro].push_back(
+          {.flow = &flow,
+           .rows = noise_rows(options_.rows, flow, step, samples, {.begin = begin, .total = total}),
+           .targets = {}});
+    }
+    source.skip(total - passed);
   }
   return batches;
 }
 
-void SftStep::compute_chunk(const std::vector<FlowBatch>& flows, int64_t slice, int64_t slices,
-                            Chunk* chunk) const {
-  const std::vector<RowGroup> groups = make_groups(options_.rows, flows, slice, slices);
-  for (const RowGroup& group : groups) chunk->tokens += group.rows.ids_BT.numel();
-  chunk->losses = weighted_losses(model_.transformer, groups);
-  std::vector<at::Tensor> weights;
-  for (const NamedParameter& parameter : parameters()) weights.push_back(parameter.tensor);
-  if (chunk->losses.total.defined())
-    chunk->gradients =
-        torch::autograd::grad({chunk->losses.total}, weights, /*grad_outputs=*/{},
-                              /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+/// Every target's weight, by what the processes count together.
+void SftStep::weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const {
+  const LossCompat& compat = options_.rows.compat;
+  std::vector<double> targets(flows.size());
+  for (const MicroBatch& batch : *batches)
+    for (size_t i = 0; i < batch.size(); ++i)
+      targets[i] += static_cast<double>(flow_totals(flows[i].kind, batch[i].rows, compat).targets);
+  targets = group().sum(targets);
+  for (MicroBatch& batch : *batches)
+    for (size_t i = 0; i < batch.size(); ++i)
+      batch[i].targets = flow_targets(
+          flows[i].kind, batch[i].rows,
+          {.rows = flows[i].rows * options_.micro_batches, .targets = static_cast<int64_t>(targets[i])},
+          compat);
 }
 
-void SftStep::add_gradients(const std::vector<at::Tensor>& gradients) const {
-  const at::NoGradGuard no_grad;
-  const std::vector<NamedParameter> weights = parameters();
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    if (!gradients[i].defined()) continue;
-    at::Tensor& sum = weights[i].tensor.mutable_grad();
-    if (sum.defined())
-      sum.add_(gradients[i]);
-    else
-      sum = gradients[i];
+/// The passes of each micro-batch: as many in every process, some of them without rows.
+std::vector<std::vector<RowGroup>> SftStep::passes(const std::vector<MicroBatch>& batches) const {
+  std::vector<std::vector<RowGroup>> groups;
+  std::vector<int64_t> own;
+  for (const MicroBatch& batch : batches) {
+    groups.push_back(make_groups(options_.rows, batch, 0, 1));
+    std::erase_if(groups.back(), [](const RowGroup& rows) { return !has_targets(rows); });
+    own.push_back(static_cast<int64_t>(groups.back().size()));
   }
+  const std::vector<int64_t> most = group().largest(own);
+  for (size_t i = 0; i < groups.size(); ++i) groups[i].resize(static_cast<size_t>(most[i]));
+  return groups;
+}
+
+StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<double> losses,
+                           int64_t tokens) const {
+  losses.push_back(static_cast<double>(tokens));
+  const std::vector<double> sums = group().sum(std::move(losses));
+  StepReport report;
+  report.tokens = static_cast<int64_t>(sums.back());
+  for (size_t i = 0; i < flows.size(); ++i) {
+    report.parts.emplace_back("loss/" + flows[i].name, sums[i]);
+    report.loss += flows[i].coefficient * sums[i];
+    report.rows += flows[i].rows * options_.micro_batches;
+  }
+  return report;
 }
 
 StepReport SftStep::compute(int64_t step) {
-  StepReport report;
-  const std::vector<FlowBatch> flows = draw(step);
-  const int64_t chunks = workers_->chunks();
-  for (int64_t micro = 0; micro < options_.micro_batches; ++micro) {
-    std::vector<Chunk> computed(chunks);
-    workers_->run([&](int64_t i) {
-      compute_chunk(flows, micro * chunks + i, options_.micro_batches * chunks, &computed[i]);
-    });
-    for (const Chunk& chunk : computed) {  // in order: sums in floating point depend on it
-      add_gradients(chunk.gradients);
-      add_parts(chunk.losses, &report);
-      report.tokens += chunk.tokens;
+  const std::vector<FlowConfig>& flows = options_.flows.at(step);
+  std::vector<MicroBatch> batches = draw(step);
+  weigh(flows, &batches);
+  transformer_->shards().release_all();  // the optimizer has changed the shards
+  const TokenLogprobs logprobs = [this](const auto&... arguments) {
+    return transformer_->logprobs(arguments...);
+  };
+  std::vector<double> sums(flows.size());
+  int64_t tokens = 0;
+  for (const std::vector<RowGroup>& micro : passes(batches))
+    for (const RowGroup& rows : micro) {  // each pass backward at once: one pass's activations at a time
+      if (rows.targets.empty()) {
+        transformer_->idle_pass().backward();
+        continue;
+      }
+      const Losses losses = weighted_losses(logprobs, {rows});
+      losses.total.backward();
+      for (const LossPart& part : losses.parts) sums[index_of(flows, part.flow)] += part.loss.item<double>();
+      tokens += rows.rows.ids_BT.numel();
     }
-  }
-  for (const FlowBatch& flow : flows) report.rows += static_cast<int64_t>(flow.rows.size());
-  return report;
+  return report(flows, std::move(sums), tokens);
 }
 
 Json SftStep::state() const {
@@ -130,18 +167,27 @@ void SftStep::restore(const Json& state) {
   fields.finish();
 }
 
-void SftStep::save_model(const std::string& directory) const {
-  mmada::save_model(model_, directory, options_.tokenizer_source);
+void SftStep::save_model(const std::string& directory) {
+  const bool writes = group().rank() == 0;
+  Model model = model_;
+  model.transformer = transformer_->whole(options_.weights.device(at::kCPU), writes);
+  group().agree("saving the model", [&] {
+    if (writes) mmada::save_model(model, directory, options_.tokenizer_source);
+  });
 }
 
 Evaluation SftStep::evaluate(int64_t step) {
+  const bool measures = group().rank() == 0;
+  const Transformer whole = transformer_->whole(options_.weights, measures);
   Evaluation found;
-  for (const FlowConfig& flow : options_.flows.at(step))
-    if (flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu) {
-      const MetricValues gate =
-          condition_gate(model_.transformer, options_.rows, flow, encoder_, options_.gate);
-      found.values.insert(found.values.end(), gate.begin(), gate.end());
-    }
+  group().agree("evaluation", [&] {
+    if (!measures) return;
+    for (const FlowConfig& flow : options_.flows.at(step))
+      if (flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu) {
+        const MetricValues gate = condition_gate(whole, options_.rows, flow, encoder_, options_.gate);
+        found.values.insert(found.values.end(), gate.begin(), gate.end());
+      }
+  });
   return found;
 }
 

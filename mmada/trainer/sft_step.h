@@ -8,7 +8,7 @@
 
 #include "mmada/data/sample.h"
 #include "mmada/model/checkpoint.h"
-#include "mmada/trainer/chunk_workers.h"
+#include "mmada/model/sharded_transformer.h"
 #include "mmada/trainer/condition_gate.h"
 #include "mmada/trainer/flow_rows.h"
 #include "mmada/trainer/train_step.h"
@@ -17,41 +17,46 @@ namespace mmada {
 
 /// Supervised training of the transformer on any mixture of flows (SPEC 6.1): every stage of the published
 /// model, and the pocket model, is a configuration of this one class.
+///
+/// The rows of a step do not depend on the number of processes: every process draws its own share of the
+/// step's one batch, and losses are divided by what all count together.
 class SftStep : public TrainStep {
  public:
   struct Options {
     FlowPlan flows;
     RowSettings rows;
     int64_t micro_batches = 1;     ///< gradient_accumulation_steps
+    at::TensorOptions weights;     ///< type and device of the weights that are saved and evaluated
     std::string tokenizer_source;  ///< whose tokenizer files are saved with the model
     GateOptions gate;
   };
-  SftStep(Model model, SampleEncoder encoder, std::shared_ptr<ChunkWorkers> workers, Options options);
+  /// `model` has all but the weights, which are `transformer`'s.
+  SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, SampleEncoder encoder,
+          Options options);
 
-  std::vector<NamedParameter> parameters() const override { return model_.transformer.parameters(); }
+  std::vector<TrainedTensor> parameters() const override;
+  const Group& group() const override { return transformer_->shards().group(); }
   StepReport compute(int64_t step) override;
   Json state() const override;
   void restore(const Json& state) override;
-  void save_model(const std::string& directory) const override;
+  void save_model(const std::string& directory) override;
   Evaluation evaluate(int64_t step) override;
 
-  const Model& model() const { return model_; }
+  const ShardedTransformer& transformer() const { return *transformer_; }
 
  private:
+  using MicroBatch = std::vector<FlowBatch>;
+
   SampleSource& source_of(const FlowConfig& flow);
-  /// What one thread makes of its share of a micro-batch.
-  struct Chunk {
-    Losses losses;
-    std::vector<at::Tensor> gradients;  ///< one per parameter
-    int64_t tokens = 0;
-  };
-  std::vector<FlowBatch> draw(int64_t step);
-  void compute_chunk(const std::vector<FlowBatch>& flows, int64_t slice, int64_t slices, Chunk* chunk) const;
-  void add_gradients(const std::vector<at::Tensor>& gradients) const;
+  /// This process's rows of each micro-batch.
+  std::vector<MicroBatch> draw(int64_t step);
+  void weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const;
+  std::vector<std::vector<RowGroup>> passes(const std::vector<MicroBatch>& batches) const;
+  StepReport report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens) const;
 
   Model model_;
+  std::unique_ptr<ShardedTransformer> transformer_;
   SampleEncoder encoder_;
-  std::shared_ptr<ChunkWorkers> workers_;
   Options options_;
   std::map<std::string, std::unique_ptr<SampleSource>> sources_;  ///< by FlowConfig::source_key
 };

@@ -31,13 +31,14 @@ TokenizerStep::TokenizerStep(Magvit2 tokenizer, std::unique_ptr<SampleSource> so
   const int64_t factor = tokenizer_.config().factor();
   MMADA_CHECK(options_.resolution % factor == 0, "image tokenizer training: found resolution ",
               options_.resolution, ", expected a multiple of ", factor);
-  for (const NamedParameter& parameter : parameters()) parameter.tensor.set_requires_grad(true);
+  for (const TrainedTensor& parameter : parameters()) parameter.tensor.set_requires_grad(true);
 }
 
-std::vector<NamedParameter> TokenizerStep::parameters() const {
-  std::vector<NamedParameter> parameters;
+std::vector<TrainedTensor> TokenizerStep::parameters() const {
+  std::vector<TrainedTensor> parameters;
   for (const auto& [name, tensor] : tokenizer_.parameters())  // vectors here are biases and group norms
-    parameters.push_back({name, tensor, tensor.dim() == 1 ? ParameterKind::kNorm : ParameterKind::kLinear});
+    parameters.push_back(
+        trained_whole({name, tensor, tensor.dim() == 1 ? ParameterKind::kNorm : ParameterKind::kLinear}));
   return parameters;
 }
 

@@ -27,13 +27,12 @@ class TokenizerStep : public TrainStep {
   };
   TokenizerStep(Magvit2 tokenizer, std::unique_ptr<SampleSource> source, const Options& options);
 
-  std::vector<NamedParameter> parameters() const override;
+  std::vector<TrainedTensor> parameters() const override;
+  const Group& group() const override { return alone_; }
   StepReport compute(int64_t step) override;
   Json state() const override { return {{"source", source_->state()}}; }
   void restore(const Json& state) override;
-  void save_model(const std::string& directory) const override {
-    save_image_tokenizer(tokenizer_, directory);
-  }
+  void save_model(const std::string& directory) override { save_image_tokenizer(tokenizer_, directory); }
   /// Peak signal-to-noise ratio (dB, pictures in [0, 1]) and the number of codes used, on a fixed set of
   /// pictures.
   Evaluation evaluate(int64_t step) override;
@@ -41,6 +40,7 @@ class TokenizerStep : public TrainStep {
  private:
   at::Tensor draw(SampleSource& source, int64_t count) const;
 
+  Group alone_;
   Magvit2 tokenizer_;
   std::unique_ptr<SampleSource> source_;
   Options options_;

@@ -3,9 +3,12 @@
 
 #include <ATen/Parallel.h>
 
+#include <chrono>
 #include <memory>
 
+#include "mmada/core/check.h"
 #include "mmada/data/source.h"
+#include "mmada/distributed/environment.h"
 #include "mmada/trainer/build_model.h"
 #include "mmada/trainer/sft_step.h"
 #include "mmada/trainer/text_tokenizer.h"
@@ -19,6 +22,7 @@ constexpr int64_t kMaxTokens = 1 << 20, kMaxSide = 1 << 14;
 struct Common {
   TrainerOptions trainer;
   LoadOptions load;
+  std::chrono::milliseconds timeout{};  ///< after which processes give each other up
 };
 
 Common parse_common(Fields& fields, const Json& config) {
@@ -28,6 +32,7 @@ Common parse_common(Fields& fields, const Json& config) {
   common.load.dtype = fields.choice("dtype", {"fp32", "bf16", "fp16"}, "fp32");
   const int64_t threads = fields.integer("threads", 0, 4096, 0);
   if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+  common.timeout = std::chrono::seconds(fields.integer("process_timeout_seconds", 1, 1 << 20, 300));
   return common;
 }
 
@@ -57,7 +62,26 @@ Pictures parse_pictures(Fields fields) {
   return pictures;
 }
 
-SftStep make_sft_step(Fields& fields, const std::string& source, const Common& common) {
+struct Sharding {
+  ShardPolicy policy;
+  Recompute recompute = Recompute::kNothing;
+};
+
+Sharding parse_sharding(Fields fields, const LoadOptions& load) {
+  Sharding sharding;
+  ShardPolicy& policy = sharding.policy;
+  policy.release = fields.integer("zero", 2, 3, 3) == 3;
+  policy.prefetch = fields.boolean("prefetch", policy.prefetch);
+  policy.compute = scalar_type_from_name(load.dtype);
+  policy.reduce = scalar_type_from_name(fields.choice("reduce_dtype", {"fp32", "bf16"}, "fp32"));
+  policy.device = device_from_name(load.device);
+  if (fields.choice("recompute", {"none", "blocks"}, "none") == "blocks")
+    sharding.recompute = Recompute::kBlocks;
+  fields.finish();
+  return sharding;
+}
+
+SftStep make_sft_step(Fields& fields, const std::string& source, const Common& common, const Group& group) {
   SftStep::Options options;
   const uint64_t seed = common.trainer.seed;
   options.micro_batches = common.trainer.gradient_accumulation_steps;
@@ -74,6 +98,7 @@ SftStep make_sft_step(Fields& fields, const std::string& source, const Common& c
   Fields gate = fields.object("condition_gate");
   options.gate.rows = gate.integer("rows", 2, kMaxTokens, options.gate.rows);
   gate.finish();
+  const auto [policy, recompute] = parse_sharding(fields.object("sharding"), common.load);
   Fields model = fields.object("model");
   fields.finish();
 
@@ -81,15 +106,15 @@ SftStep make_sft_step(Fields& fields, const std::string& source, const Common& c
   if (!pictures.path.empty())
     images = std::make_shared<const Magvit2>(
         load_image_tokenizer(pictures.path, {.device = common.load.device, .dtype = ""}));
-  BuiltModel built =
-      build_model(model, common.load, images == nullptr ? 0 : images->config().codebook_size(), seed);
+  BuiltModel built = build_model(model, images == nullptr ? 0 : images->config().codebook_size(), seed);
   options.tokenizer_source = built.tokenizer_source;
+  options.weights = at::TensorOptions(policy.device).dtype(policy.compute);
   options.rows.layout = built.model.layout;
-  const auto workers = std::make_shared<ChunkWorkers>(common.trainer.parallel_chunks);
-  SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, workers, pictures.options);
+  SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, pictures.options);
   options.rows.image_tokens = encoder.image_tokens();
   options.rows.assistant = built.model.tokenizer->encode("assistant");
-  return {std::move(built.model), std::move(encoder), workers, std::move(options)};
+  auto transformer = std::make_unique<ShardedTransformer>(built.sizes, group, policy, recompute, built.fill);
+  return {std::move(built.model), std::move(transformer), std::move(encoder), std::move(options)};
 }
 
 TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
@@ -117,11 +142,15 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
 TrainOutcome train(const Json& config, const std::string& source, const TrainHooks& hooks) {
   Fields fields(config, source);
   const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
+  const ProcessEnvironment environment = process_environment();
+  MMADA_CHECK(task == "transformer" || environment.world_size == 1, source, ": field `task`: found \"", task,
+              "\" in ", environment.world_size, " processes, expected one: only \"transformer\" takes more");
   if (task == "text_tokenizer")
     return {.step = 0, .checkpoint = train_text_tokenizer(fields, config, hooks.log), .stopped = false};
   Common common = parse_common(fields, config);
   if (task == "transformer") {
-    SftStep step = make_sft_step(fields, source, common);
+    const Group group = Group::connect(environment, {.timeout = common.timeout});
+    SftStep step = make_sft_step(fields, source, common, group);
     return Trainer(step, std::move(common.trainer), hooks).run();
   }
   TokenizerStep step = make_tokenizer_step(fields, common);

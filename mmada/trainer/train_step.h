@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "mmada/core/json.h"
+#include "mmada/distributed/group.h"
 #include "mmada/formats/image_file.h"
-#include "mmada/model/transformer.h"
 #include "mmada/trainer/metrics.h"
+#include "mmada/trainer/optimizer.h"
 
 namespace mmada {
 
@@ -27,13 +28,15 @@ struct Evaluation {
   std::vector<std::pair<std::string, Image>> images;  ///< for TensorBoard
 };
 
-/// What a trainer trains: the parameters, how a step's gradients come about, and what is saved.
+/// What a trainer trains: the parameters, how a step's gradients come about, and what is saved. All processes
+/// of the group call the same functions in the same order, and get the same numbers.
 class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  /// Trained tensors; they require grad.
-  virtual std::vector<NamedParameter> parameters() const = 0;
+  /// Trained tensors of this process; they require grad.
+  virtual std::vector<TrainedTensor> parameters() const = 0;
+  virtual const Group& group() const = 0;
   /// Forward and backward of one whole optimizer step (every micro-batch): gradients add up in the
   /// parameters. What it draws depends on the step's number and on the data's position alone.
   virtual StepReport compute(int64_t step) = 0;
@@ -41,9 +44,9 @@ class TrainStep {
   /// estimates.
   virtual Json state() const = 0;
   virtual void restore(const Json& state) = 0;
-  /// Writes the model in its published layout into a new or existing directory.
-  virtual void save_model(const std::string& directory) const = 0;
-  /// Measures the current weights; changes no state.
+  /// Writes the model in its published layout into a new or existing directory, in rank 0.
+  virtual void save_model(const std::string& directory) = 0;
+  /// Measures the current weights; changes no state. What was found is rank 0's.
   virtual Evaluation evaluate(int64_t step) = 0;
 };
 

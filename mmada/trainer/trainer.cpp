@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/trainer/trainer.h"
 
-#include <ATen/core/grad_mode.h>
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 
 #include "mmada/core/progress.h"
@@ -98,7 +99,7 @@ TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
   options.max_train_steps = training.integer("max_train_steps", 1, kMaxSteps);
   options.max_grad_norm = training.number("max_grad_norm", 0.0, 1e9, options.max_grad_norm);
   options.gradient_accumulation_steps = training.integer("gradient_accumulation_steps", 1, 1 << 20, 1);
-  options.parallel_chunks = training.integer("parallel_chunks", 1, 1024, 1);
+  options.max_skipped_steps = training.integer("max_skipped_steps", 0, kMaxSteps, options.max_skipped_steps);
   options.seed = static_cast<uint64_t>(training.integer("seed", 0, INT64_MAX, 10086));
   training.finish();
   options.optimizer = parse_adamw(config.object("optimizer"));
@@ -111,14 +112,17 @@ Trainer::Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks)
     : step_(step),
       options_(std::move(options)),
       hooks_(std::move(hooks)),
-      optimizer_(step_.parameters(), options_.optimizer) {}
+      group_(step_.group()),
+      optimizer_(step_.parameters(), options_.optimizer, group_) {
+  if (group_.rank() != 0) hooks_.log = nullptr;
+}
 
 void Trainer::notice(const std::string& text) const {
   if (hooks_.log != nullptr) *hooks_.log << text << std::endl;
 }
 
 void Trainer::restore(const std::string& path) {
-  const Json state = load_checkpoint(path, optimizer_.state());
+  const Json state = load_checkpoint(path, optimizer_.state(), group_);
   Fields fields(state, path + "/state.json");
   fields.integer("format_version", kFormatVersion, kFormatVersion);
   fields.integer("step", 0, kMaxSteps);
@@ -128,6 +132,10 @@ void Trainer::restore(const std::string& path) {
   if (threads != at::get_num_threads())
     notice(cat("note: the checkpoint was made with ", threads, " threads, this process has ",
                at::get_num_threads(), ": results will differ in the last bits"));
+  const int64_t processes = fields.integer("processes", 1, 1 << 20);
+  if (processes != group_.size())
+    notice(cat("note: the checkpoint was made by ", processes, " processes, this run has ", group_.size(),
+               ": results will differ in the last bits"));
   const auto seed = static_cast<uint64_t>(fields.integer("seed", 0, INT64_MAX));
   if (seed != options_.seed)
     notice(cat("note: the checkpoint's seed is ", seed, ", this run's is ", options_.seed));
@@ -136,29 +144,42 @@ void Trainer::restore(const std::string& path) {
   step_.restore(own);
   if (fields.raw("config") != options_.config)
     notice("note: the configuration differs from the checkpoint's");
-  for (const char* informative : {"processes", "versions", "lr_scale"}) fields.ignore(informative);
+  for (const char* informative : {"versions", "lr_scale"}) fields.ignore(informative);
   fields.finish();
+}
+
+/// Path of the checkpoint to go on from, empty where there is none; in rank 0.
+std::string Trainer::find_checkpoint() const {
+  const std::string& path = options_.resume_from_checkpoint;
+  if (path != "latest") {
+    const auto problem = verify_checkpoint(path);
+    MMADA_CHECK(!problem, path, ": ", problem.value_or(""));
+    return path;
+  }
+  std::vector<std::string> refused;
+  const auto found = newest_checkpoint(options_.output_dir, &refused);
+  for (const std::string& reason : refused) notice("passing over " + reason);
+  MMADA_CHECK(found || refused.empty(), options_.output_dir,
+              ": none of its checkpoints verifies; start anew with resume_from_checkpoint=none");
+  return found ? found->path : "";
 }
 
 int64_t Trainer::resume() {
   if (options_.resume_from_checkpoint == "none") return 0;
   std::string path = options_.resume_from_checkpoint;
-  if (path == "latest") {
-    std::vector<std::string> refused;
-    const auto found = newest_checkpoint(options_.output_dir, &refused);
-    for (const std::string& reason : refused) notice("passing over " + reason);
-    MMADA_CHECK(found || refused.empty(), options_.output_dir,
-                ": none of its checkpoints verifies; start anew with resume_from_checkpoint=none");
-    if (!found) return 0;
-    path = found->path;
-  } else {
-    const auto problem = verify_checkpoint(path);
-    MMADA_CHECK(!problem, path, ": ", problem.value_or(""));
-  }
+  const at::Tensor step = at::full({1}, -1, at::kLong);
+  group_.agree("looking for a checkpoint", [&] {
+    if (group_.rank() != 0) return;
+    path = find_checkpoint();
+    if (!path.empty()) step.fill_(read_json_file(path + "/state.json", kLargeJson).at("step").get<int64_t>());
+  });
+  group_.broadcast(step);
+  const auto found = step.item<int64_t>();
+  if (found < 0) return 0;
+  if (options_.resume_from_checkpoint == "latest") path = checkpoint_path(options_.output_dir, found);
   restore(path);
-  const int64_t step = read_json_file(path + "/state.json", kLargeJson).at("step").get<int64_t>();
-  notice(cat("resuming from ", path, " at step ", step));
-  return step;
+  notice(cat("resuming from ", path, " at step ", found));
+  return found;
 }
 
 Json Trainer::state(int64_t step) const {
@@ -169,7 +190,7 @@ Json Trainer::state(int64_t step) const {
           {"seed", options_.seed},
           {"lr_scale", options_.lr_scheduler.factor(step)},
           {"threads", at::get_num_threads()},
-          {"processes", 1},
+          {"processes", group_.size()},
           {"versions", {{"mmada", MMADA_VERSION}, {"libtorch", TORCH_VERSION}}},
           {"train_step", step_.state()},
           {"config", options_.config}};
@@ -185,22 +206,30 @@ std::string Trainer::save(int64_t step) {
         if (optimizer_.has_ema())
           optimizer_.with_ema([&] { step_.save_model(directory + "/unwrapped_model_ema"); });
       }};
-  return save_checkpoint(options_.output_dir, contents, options_.checkpoints_total_limit);
+  return save_checkpoint(options_.output_dir, contents, options_.checkpoints_total_limit, group_);
 }
 
-void Trainer::clip(const StepReport& report, int64_t step, MetricValues* values) {
-  const double norm = optimizer_.grad_norm();
-  if (!std::isfinite(report.loss) || !std::isfinite(norm))
-    throw NonFiniteError(
-        cat("step ", step, ": found loss ", report.loss, " and gradient norm ", norm,
-            ", expected finite values: stopped before the optimizer's update, nothing was saved"));
-  values->emplace_back("grad_norm", norm);
-  if (options_.max_grad_norm > 0 && norm > options_.max_grad_norm)
-    optimizer_.scale_gradients(options_.max_grad_norm / (norm + 1e-6));
+/// Whether the step's update can be made: the same answer in every process, for both numbers are common.
+bool Trainer::accept(const StepReport& report, double norm, int64_t step) {
+  if (std::isfinite(report.loss) && std::isfinite(norm)) {
+    skipped_ = 0;
+    return true;
+  }
+  const std::string found = cat("step ", step, ": found loss ", report.loss, " and gradient norm ", norm,
+                                ", expected finite values: ");
+  if (++skipped_ > options_.max_skipped_steps)
+    throw NonFiniteError(cat(found, "stopped after ", skipped_,
+                             " such steps in a row; no update was made in them and nothing was saved"));
+  notice(found + "skipped, the weights stay as they were");
+  return false;
 }
+
+/// Whether any process was asked to: the others go along.
+bool Trainer::asked_to_stop() const { return group_.largest({hooks_.stop() ? 1 : 0}).front() > 0; }
 
 void Trainer::evaluate(int64_t step, Metrics* metrics) {
   const auto [values, images] = step_.evaluate(step);
+  if (metrics == nullptr) return;
   for (const auto& [name, image] : images) metrics->image(name, step, image);
   if (values.empty()) return;
   metrics->write(step, values);
@@ -212,12 +241,18 @@ void Trainer::evaluate(int64_t step, Metrics* metrics) {
 StepReport Trainer::one_step(int64_t step, Interval* interval) {
   optimizer_.zero_grad();
   const StepReport report = step_.compute(step);
-  MetricValues values = {{"loss", report.loss}};
-  values.insert(values.end(), report.parts.begin(), report.parts.end());
-  clip(report, step, &values);
-  const double factor = options_.lr_scheduler.factor(step);
-  values.emplace_back("learning_rate", options_.optimizer.learning_rate * factor);
-  optimizer_.step(factor);
+  const double norm = optimizer_.grad_norm();
+  MetricValues values;
+  if (accept(report, norm, step)) {
+    values = {{"loss", report.loss}, {"grad_norm", norm}};
+    values.insert(values.end(), report.parts.begin(), report.parts.end());
+    if (options_.max_grad_norm > 0 && norm > options_.max_grad_norm)
+      optimizer_.scale_gradients(options_.max_grad_norm / (norm + 1e-6));
+    const double factor = options_.lr_scheduler.factor(step);
+    values.emplace_back("learning_rate", options_.optimizer.learning_rate * factor);
+    optimizer_.step(factor);
+  }
+  values.emplace_back("skipped_step", skipped_ > 0 ? 1.0 : 0.0);
   interval->add(values, report.tokens, report.rows);
   return report;
 }
@@ -225,9 +260,13 @@ StepReport Trainer::one_step(int64_t step, Interval* interval) {
 TrainOutcome Trainer::run() {
   const int64_t first = resume();
   TrainOutcome outcome{.step = first, .checkpoint = "", .stopped = false};
-  std::filesystem::create_directories(options_.output_dir);
-  write_file(options_.output_dir + "/config.json", options_.config.dump(2) + "\n");
-  Metrics metrics(options_.output_dir, first, options_.tensorboard);
+  std::optional<Metrics> metrics;  // in rank 0
+  group_.agree("opening the run's folder", [&] {
+    if (group_.rank() != 0) return;
+    std::filesystem::create_directories(options_.output_dir);
+    write_file(options_.output_dir + "/config.json", options_.config.dump(2) + "\n");
+    metrics.emplace(options_.output_dir, first, options_.tensorboard);
+  });
   Progress progress(hooks_.log, {.label = "train",
                                  .total = options_.max_train_steps,
                                  .start = first,
@@ -236,14 +275,15 @@ TrainOutcome Trainer::run() {
   Interval interval;
   int64_t saved = -1;
   while (outcome.step < options_.max_train_steps) {
-    if ((outcome.stopped = hooks_.stop())) break;
+    if ((outcome.stopped = asked_to_stop())) break;
     const StepReport report = one_step(outcome.step++, &interval);
     progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
                                       number_text("%.0f tok/s", interval.tokens_per_second()));
-    if (outcome.step % options_.log_every == 0) metrics.write(outcome.step, interval.take());
+    if (outcome.step % options_.log_every == 0)
+      if (const MetricValues values = interval.take(); metrics) metrics->write(outcome.step, values);
     if (options_.evaluate_every > 0 && outcome.step % options_.evaluate_every == 0) {
       progress.finish();
-      interval.aside([&] { evaluate(outcome.step, &metrics); });
+      interval.aside([&] { evaluate(outcome.step, metrics ? &*metrics : nullptr); });
     }
     if (options_.save_every > 0 && outcome.step % options_.save_every == 0) {
       interval.aside([&] { outcome.checkpoint = save(outcome.step); });

@@ -15,7 +15,8 @@
 
 namespace mmada {
 
-/// A loss or gradient that is not finite: the weights were left as they were. Programs exit with status 65.
+/// Losses or gradients that are not finite, step after step: the weights were left as they were. Programs
+/// exit with status 65.
 class NonFiniteError : public Error {
  public:
   using Error::Error;
@@ -34,9 +35,9 @@ struct TrainerOptions {
   double max_grad_norm = 1.0;  ///< 0: no clipping
   int64_t gradient_accumulation_steps =
       1;  ///< micro-batches of an optimizer step; TrainStep::compute runs them all
-  /// Threads that each compute a share of every micro-batch's rows on their own (transformer; ChunkWorkers).
-  /// Set `threads` to 1 beside it where other programs share the cores.
-  int64_t parallel_chunks = 1;
+  /// Steps in a row whose loss or gradient may be not finite: each is skipped by all processes, one more ends
+  /// the run.
+  int64_t max_skipped_steps = 2;
   AdamWOptions optimizer;
   LrSchedule lr_scheduler;
   uint64_t seed = 0;  ///< recorded with the run
@@ -59,8 +60,8 @@ struct TrainOutcome {
 
 /// The one training loop: resume, then per step gradients, clipping, optimizer, metrics, and checkpoints.
 ///
-/// A run interrupted at any step and resumed with the same thread count gives bit for bit the losses and
-/// weights of an uninterrupted one.
+/// A run interrupted at any step and resumed with the same number of threads and processes gives bit for bit
+/// the losses and weights of an uninterrupted one. Rank 0 writes metrics, checkpoints and notices.
 class Trainer {
  public:
   Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks);
@@ -73,15 +74,19 @@ class Trainer {
   void restore(const std::string& path);
   Json state(int64_t step) const;
   std::string save(int64_t step);
+  std::string find_checkpoint() const;
+  bool asked_to_stop() const;
   StepReport one_step(int64_t step, Interval* interval);
-  void clip(const StepReport& report, int64_t step, MetricValues* values);
+  bool accept(const StepReport& report, double norm, int64_t step);
   void evaluate(int64_t step, Metrics* metrics);
   void notice(const std::string& text) const;
 
   TrainStep& step_;
   TrainerOptions options_;
   TrainHooks hooks_;
+  Group group_;
   AdamW optimizer_;
+  int64_t skipped_ = 0;  ///< steps in a row, up to now
 };
 
 }  // namespace mmada

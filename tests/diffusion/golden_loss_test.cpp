@@ -50,7 +50,8 @@ RowGroup golden_group(const Tensors& golden, AttentionMode mode) {
     group.rows.valid.push_back(rows.back().valid);
   }
   const auto add = [&](FlowKind kind, int64_t begin, int64_t count, double coefficient) {
-    const auto targets = flow_targets(kind, {rows.data() + begin, static_cast<size_t>(count)}, kCompat);
+    const std::span<const NoisedRow> of(rows.data() + begin, static_cast<size_t>(count));
+    const auto targets = flow_targets(kind, of, flow_totals(kind, of, kCompat), kCompat);
     group.targets.push_back(
         join_targets(targets, begin, kLength, {0, 512}, std::string(flow_kind_name(kind)), coefficient));
   };

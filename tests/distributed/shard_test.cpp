@@ -21,9 +21,9 @@ using Named = std::vector<std::pair<std::string, at::Tensor>>;
 struct UnitDescription {
   std::string name;
   ShardedModel::NamedShapes shapes;
-  ShardedModel::Function function;
+  ShardedModel::Pass pass;
 };
-std::vector<UnitDescription> network() {
+std::vector<UnitDescription> network(bool recompute = true) {
   const auto embed = [](at::TensorList w, at::TensorList in) { return at::embedding(w[0], in[0]); };
   const auto block = [](at::TensorList w, at::TensorList in) {
     const at::Tensor h = in[0] * w[0];
@@ -33,13 +33,14 @@ std::vector<UnitDescription> network() {
     const at::Tensor logits = at::matmul(in[0] * w[0], w[1].t()).flatten(0, 1);
     return at::cross_entropy_loss(logits, in[1].flatten(), {}, at::Reduction::Sum);
   };
-  std::vector<UnitDescription> units{{"embedding", {{"wte", {kVocabulary, kWidth}}}, embed}};
+  std::vector<UnitDescription> units{
+      {"embedding", {{"wte", {kVocabulary, kWidth}}}, {embed, recompute, /*weights_in_backward=*/false}}};
   for (const std::string name : {"block0", "block1", "block2"})
     units.push_back(
         {name,
          {{name + ".norm", {kWidth}}, {name + ".up", {40, kWidth}}, {name + ".down", {kWidth, 40}}},
-         block});
-  units.push_back({"head", {{"ln_f", {kWidth}}, {"ff_out", {kVocabulary, kWidth}}}, head});
+         {block, recompute}});
+  units.push_back({"head", {{"ln_f", {kWidth}}, {"ff_out", {kVocabulary, kWidth}}}, {head, recompute}});
   return units;
 }
 
@@ -107,8 +108,8 @@ Trace train_plainly(at::ScalarType type) {
     for (int64_t micro = 0; micro < kMicroBatches; ++micro) {
       const Batch data = batch(step, micro);
       at::Tensor x = data.ids;
-      for (size_t i = 0; i + 1 < units.size(); ++i) x = units[i].function(weights[i], {x});
-      const at::Tensor sum = units.back().function(weights.back(), {x, data.targets}) / kDenominator;
+      for (size_t i = 0; i + 1 < units.size(); ++i) x = units[i].pass.function(weights[i], {x});
+      const at::Tensor sum = units.back().pass.function(weights.back(), {x, data.targets}) / kDenominator;
       sum.backward();
       loss += sum.item<double>();
     }
@@ -125,22 +126,37 @@ Trace train_plainly(at::ScalarType type) {
 /// Mistakes that the comparison has to see.
 enum class Mistake { kNone, kLostGradient, kAveraged, kStaleWeights };
 
+/// What the processes' gradients come to.
+double grad_norm(const ShardedModel& model) {
+  at::Tensor sum = at::zeros({1}, at::kDouble);
+  for (const ShardSegment& segment : model.segments())
+    sum.add_(segment.master.grad().to(at::kDouble).square().sum());
+  model.group().all_reduce(sum);
+  return std::sqrt(sum.item<double>());
+}
+
+struct Variant {
+  ShardPolicy policy;
+  bool recompute = true;
+};
+
 std::unique_ptr<ShardedModel> build(const Group& group, const ShardPolicy& policy) {
   auto model = std::make_unique<ShardedModel>(group, policy);
-  for (const UnitDescription& unit : network())
-    model->add(unit.name, unit.shapes, fill, unit.function, unit.name != "embedding");
+  for (const UnitDescription& unit : network()) model->add(unit.name, unit.shapes, fill);
   return model;
 }
 
-at::Tensor loss_of_share(ShardedModel& model, const Batch& data) {
+at::Tensor loss_of_share(ShardedModel& model, const Batch& data, bool recompute = true) {
+  const auto units = network(recompute);
   const int64_t size = model.group().size(), share = kSequences / size, rank = model.group().rank();
   const int64_t begin = rank * share, count = rank + 1 == size ? kSequences - begin : share;
   at::Tensor x = data.ids.narrow(0, begin, count);
-  for (size_t i = 0; i < 4; ++i) x = model.run(i, {x});
-  return model.run(4, {x, data.targets.narrow(0, begin, count)}) / kDenominator;
+  for (size_t i = 0; i < 4; ++i) x = model.run(i, units[i].pass, {x});
+  return model.run(4, units[4].pass, {x, data.targets.narrow(0, begin, count)}) / kDenominator;
 }
 
-Trace train_sharded(const Group& group, const ShardPolicy& policy, Mistake mistake = Mistake::kNone) {
+Trace train_sharded(const Group& group, const Variant& variant, Mistake mistake = Mistake::kNone) {
+  const auto& [policy, recompute] = variant;
   const auto owner = build(group, policy);
   ShardedModel& model = *owner;
   std::vector<NamedParameter> parameters;
@@ -153,14 +169,14 @@ Trace train_sharded(const Group& group, const ShardPolicy& policy, Mistake mista
     at::Tensor loss = at::zeros({1}, at::kDouble);
     model.zero_grad();
     for (int64_t micro = 0; micro < kMicroBatches; ++micro) {
-      at::Tensor sum = loss_of_share(model, batch(step, micro));
+      at::Tensor sum = loss_of_share(model, batch(step, micro), recompute);
       loss.add_(sum.detach().to(at::kDouble));
       if (mistake == Mistake::kLostGradient && group.rank() == 1) sum = sum * 0.0;
       if (mistake == Mistake::kAveraged) sum = sum / group.size();
       sum.backward();
     }
     group.all_reduce(loss);
-    trace.loss.push_back(loss.item<double>()), trace.norm.push_back(model.grad_norm());
+    trace.loss.push_back(loss.item<double>()), trace.norm.push_back(grad_norm(model));
     update(parameters, adam.get(), trace.norm.back());
     if (mistake != Mistake::kStaleWeights) model.release_all();
   }
@@ -191,17 +207,14 @@ Difference difference(const Trace& a, const Trace& b) {
   return d;
 }
 
-std::vector<ShardPolicy> policies(at::ScalarType type) {
-  std::vector<ShardPolicy> result;
+std::vector<Variant> policies(at::ScalarType type) {
+  std::vector<Variant> result;
   for (const bool release : {true, false})
     for (const bool recompute : {true, false})
       for (const bool prefetch : {true, false})
-        result.push_back({.release = release,
-                          .recompute = recompute,
-                          .prefetch = prefetch,
-                          .master = type,
-                          .compute = type,
-                          .reduce = type});
+        result.push_back(
+            {{.release = release, .prefetch = prefetch, .master = type, .compute = type, .reduce = type},
+             recompute});
   return result;
 }
 
@@ -209,16 +222,16 @@ TEST_CASE("sharded steps in every rank", "[.equal]") {
   const Group group = test::connect();
   const Trace plain = train_plainly(at::kDouble), plain_fp32 = train_plainly(at::kFloat);
   CHECK(plain.loss.back() < plain.loss.front());
-  for (const ShardPolicy& policy : policies(at::kDouble)) {
-    INFO("release " << policy.release << ", recompute " << policy.recompute << ", prefetch "
-                    << policy.prefetch);
-    const Difference d = difference(train_sharded(group, policy), plain);
+  for (const Variant& variant : policies(at::kDouble)) {
+    INFO("release " << variant.policy.release << ", recompute " << variant.recompute << ", prefetch "
+                    << variant.policy.prefetch);
+    const Difference d = difference(train_sharded(group, variant), plain);
     CHECK(d.loss < 1e-13);
     CHECK(d.norm < 1e-13);
     CHECK(d.weights < 1e-13);
   }
-  for (const ShardPolicy& policy : policies(at::kFloat)) {
-    const Difference d = difference(train_sharded(group, policy), plain_fp32);
+  for (const Variant& variant : policies(at::kFloat)) {
+    const Difference d = difference(train_sharded(group, variant), plain_fp32);
     CHECK(d.loss < 1e-6);
     CHECK(d.norm < 1e-5);
     CHECK(d.weights < 1e-6);
@@ -232,13 +245,12 @@ TEST_CASE("one to four processes take the steps of a single one that knows no sh
 TEST_CASE("wrong steps in every rank", "[.wrong]") {
   const Group group = test::connect();
   const Trace plain = train_plainly(at::kFloat);
-  ShardPolicy policy;
-  const Difference lost = difference(train_sharded(group, policy, Mistake::kLostGradient), plain);
+  const Difference lost = difference(train_sharded(group, {}, Mistake::kLostGradient), plain);
   CHECK(lost.weights > 1e-3);
   // AdamW is blind to the gradients' scale: only the norm tells
-  CHECK(difference(train_sharded(group, policy, Mistake::kAveraged), plain).norm > 0.1);
-  policy.release = false;
-  CHECK(difference(train_sharded(group, policy, Mistake::kStaleWeights), plain).weights > 1e-3);
+  CHECK(difference(train_sharded(group, {}, Mistake::kAveraged), plain).norm > 0.1);
+  const Variant kept{.policy = {.release = false}};
+  CHECK(difference(train_sharded(group, kept, Mistake::kStaleWeights), plain).weights > 1e-3);
 }
 
 TEST_CASE("a lost gradient, an averaged one and stale weights are seen by the comparison") {
@@ -247,10 +259,10 @@ TEST_CASE("a lost gradient, an averaged one and stale weights are seen by the co
 
 TEST_CASE("memory and traffic in every rank", "[.counted]") {
   const Group group = test::connect();
-  const auto run = [&](const ShardPolicy& policy) {
+  const auto run = [&](const ShardPolicy& policy, bool recompute = true) {
     const auto owner = build(group, policy);
     ShardedModel& model = *owner;
-    loss_of_share(model, batch(0, 0)).backward();
+    loss_of_share(model, batch(0, 0), recompute).backward();
     return model.counters();
   };
   int64_t padded = 0, largest = 0;
@@ -265,7 +277,7 @@ TEST_CASE("memory and traffic in every rank", "[.counted]") {
   CHECK(recomputed.whole_peak_bytes <= 2 * largest);
   CHECK(recomputed.gradient_peak_bytes <= 2 * largest);
   CHECK(run({.prefetch = false}).whole_peak_bytes == largest);
-  CHECK(run({.recompute = false}).gathers == 5 + 3);  // an embedding's backward reads no weights
+  CHECK(run({}, false).gathers == 5 + 3);  // an embedding's backward reads no weights
   CHECK(run({.release = false}).gathers == 5);
   CHECK(run({.release = false}).whole_peak_bytes == padded);
 }
@@ -279,7 +291,7 @@ TEST_CASE("bf16 in every rank", "[.bf16]") {
   const Trace plain = train_plainly(at::kFloat);
   for (const at::ScalarType reduce : {at::kFloat, at::kBFloat16}) {
     const Difference d =
-        difference(train_sharded(group, {.compute = at::kBFloat16, .reduce = reduce}), plain);
+        difference(train_sharded(group, {{.compute = at::kBFloat16, .reduce = reduce}}), plain);
     CHECK(d.loss < 0.02);
     CHECK(d.loss > 1e-6);
   }
@@ -290,12 +302,15 @@ TEST_CASE("bf16 parameters over fp32 masters stay near the fp32 run") {
 }
 
 TEST_CASE("two forwards before one backward give the sum of their gradients") {
-  for (const ShardPolicy& policy : policies(at::kDouble)) {
+  for (const auto& [policy, recompute] : policies(at::kDouble)) {
     const auto together = build({}, policy), apart = build({}, policy);
-    (loss_of_share(*together, batch(0, 0)) + loss_of_share(*together, batch(0, 1))).backward();
-    loss_of_share(*apart, batch(0, 0)).backward();
-    loss_of_share(*apart, batch(0, 1)).backward();
-    CHECK(together->grad_norm() == Approx(apart->grad_norm()).epsilon(1e-13));
+    const auto loss = [&](ShardedModel& model, int64_t micro) {
+      return loss_of_share(model, batch(0, micro), recompute);
+    };
+    (loss(*together, 0) + loss(*together, 1)).backward();
+    loss(*apart, 0).backward();
+    loss(*apart, 1).backward();
+    CHECK(grad_norm(*together) == Approx(grad_norm(*apart)).epsilon(1e-13));
   }
 }
 
@@ -303,11 +318,11 @@ TEST_CASE("an error inside a step leaves a model that can go on") {
   const auto owner = build({}, {});
   ShardedModel& model = *owner;
   const at::Tensor bad = at::full({2, kTokens}, 99, at::kLong);
-  CHECK_THROWS(model.run(0, {bad}));
+  CHECK_THROWS(model.run(0, network()[0].pass, {bad}));
   model.abandon();
   CHECK(model.counters().whole_bytes == 0);
   loss_of_share(model, batch(0, 0)).backward();
-  CHECK(model.grad_norm() > 0);
+  CHECK(grad_norm(model) > 0);
 }
 
 }  // namespace

@@ -24,10 +24,14 @@ fs::path fresh_run(const std::string& name) {
   return run;
 }
 
+CheckpointTensor whole(const std::string& name, const std::string& kind, const at::Tensor& tensor) {
+  return {name, kind, tensor, tensor.sizes().vec()};
+}
+
 CheckpointContents contents(int64_t step, double value = 1.0) {
   return {.step = step,
-          .tensors = {{"w/master", at::full({2, 3}, value)},
-                      {"w/exp_avg", at::arange(6, at::kFloat).reshape({2, 3})}},
+          .tensors = {whole("w", "master", at::full({2, 3}, value)),
+                      whole("w", "exp_avg", at::arange(6, at::kFloat).reshape({2, 3}))},
           .state = {{"step", step}, {"note", "x"}},
           .save_model = [](const std::string& directory) {
             fs::create_directory(directory + "/unwrapped_model");
@@ -55,7 +59,7 @@ TEST_CASE("a checkpoint holds the model, the tensors, an index, the state and a 
   CHECK(read_json_file((path / "index.json").string())["parameters"]["w"]["kinds"].size() == 2);
   CHECK_FALSE(verify_checkpoint(path).has_value());
   const at::Tensor master = at::zeros({2, 3}), average = at::zeros({2, 3});
-  const Json state = load_checkpoint(path, {{"w/master", master}, {"w/exp_avg", average}});
+  const Json state = load_checkpoint(path, {whole("w", "master", master), whole("w", "exp_avg", average)});
   CHECK(state["step"] == 7);
   CHECK(at::equal(master, at::full({2, 3}, 2.5)));
   CHECK(at::equal(average, at::arange(6, at::kFloat).reshape({2, 3})));
@@ -64,9 +68,10 @@ TEST_CASE("a checkpoint holds the model, the tensors, an index, the state and a 
 
 TEST_CASE("tensors that do not fit the run are one error that lists them all") {
   const fs::path path = save_checkpoint(fresh_run("misfit"), contents(1), 0);
-  CHECK_THROWS_WITH(load_checkpoint(path, {{"w/master", at::zeros({3, 2})}, {"v/master", at::zeros({1})}}),
-                    Catch::Contains("w/master: found shape [2, 3], expected [3, 2]") &&
-                        Catch::Contains("missing v/master") && Catch::Contains("unexpected w/exp_avg"));
+  CHECK_THROWS_WITH(
+      load_checkpoint(path, {whole("w", "master", at::zeros({3, 2})), whole("v", "master", at::zeros({1}))}),
+      Catch::Contains("w/master: found shape [2, 3], expected [3, 2]") &&
+          Catch::Contains("missing v/master") && Catch::Contains("unexpected w/exp_avg"));
 }
 
 TEST_CASE("every damaged file is found, and the next older checkpoint is taken") {
@@ -182,7 +187,7 @@ TEST_CASE("a save that fails leaves what was there") {
   CHECK_THROWS_WITH(save_checkpoint(run, failing, 2), Catch::Contains("disk on fire"));
   CHECK_FALSE(verify_checkpoint(run / "checkpoint-5").has_value());
   CheckpointContents infinite = contents(6);
-  infinite.tensors[0].second[0][0] = std::numeric_limits<float>::quiet_NaN();
+  infinite.tensors[0].tensor[0][0] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(save_checkpoint(run, infinite, 2), Catch::Contains("not finite in w/master"));
   CHECK(list_checkpoints(run).size() == 1);
 }
@@ -196,7 +201,7 @@ TEST_CASE("saving a step again replaces it, and old checkpoints go beyond the li
   CHECK(found[2].step == 2);
   save_checkpoint(run, contents(10, 9.0), 3);
   const at::Tensor master = at::zeros({2, 3}), average = at::zeros({2, 3});
-  load_checkpoint(run / "checkpoint-10", {{"w/master", master}, {"w/exp_avg", average}});
+  load_checkpoint(run / "checkpoint-10", {whole("w", "master", master), whole("w", "exp_avg", average)});
   CHECK(master[0][0].item<double>() == 9.0);
   CHECK(std::distance(fs::directory_iterator(run), fs::directory_iterator()) == 3);
 }

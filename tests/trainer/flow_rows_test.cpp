@@ -44,14 +44,19 @@ std::vector<EncodedSample> samples(int64_t count) {
   return made;
 }
 
+std::vector<NoisedRow> noised(const RowSettings& s, const FlowConfig& config, int64_t step,
+                              const std::vector<EncodedSample>& made) {
+  return noise_rows(s, config, step, made, {.begin = 0, .total = static_cast<int64_t>(made.size())});
+}
+
 std::vector<FlowBatch> batches(const RowSettings& s, const std::vector<FlowConfig>& flows,
                                int64_t micro_batches) {
   std::vector<FlowBatch> made;
   for (const FlowConfig& config : flows) {
-    FlowBatch batch{.flow = &config,
-                    .rows = noise_rows(s, config, 3, samples(config.rows * micro_batches)),
-                    .targets = {}};
-    batch.targets = flow_targets(config.kind, batch.rows, s.compat);
+    FlowBatch batch{
+        .flow = &config, .rows = noised(s, config, 3, samples(config.rows * micro_batches)), .targets = {}};
+    batch.targets =
+        flow_targets(config.kind, batch.rows, flow_totals(config.kind, batch.rows, s.compat), s.compat);
     made.push_back(std::move(batch));
   }
   return made;
@@ -118,13 +123,28 @@ TEST_CASE("rows of a step depend on the flow's name, not on the other flows") {
   for (size_t i = 0; i < 4; ++i) CHECK(alone[0].rows[i].ids == together[1].rows[i].ids);
 }
 
+TEST_CASE("any part of a step's rows can be made alone") {
+  const RowSettings s = settings();
+  FlowConfig t2i = flow(FlowKind::kT2i, 6);
+  t2i.cond_dropout_prob = 0.5;
+  const std::vector<EncodedSample> made = samples(6);
+  const std::vector<NoisedRow> whole = noised(s, t2i, 3, made);
+  const std::vector<NoisedRow> part =
+      noise_rows(s, t2i, 3, {made.begin() + 2, made.begin() + 5}, {.begin = 2, .total = 6});
+  REQUIRE(part.size() == 3);
+  for (size_t i = 0; i < part.size(); ++i) CHECK(part[i].ids == whole[2 + i].ids);
+  FlowTotals totals = flow_totals(t2i.kind, {whole.data(), 2});
+  totals.targets += flow_totals(t2i.kind, {whole.data() + 2, 4}).targets;
+  CHECK(totals.targets == flow_totals(t2i.kind, whole).targets);
+}
+
 TEST_CASE("dropped conditions leave the unconditional row, about as often as asked") {
   const RowSettings s = settings();
   FlowConfig t2i = flow(FlowKind::kT2i, 1);
   t2i.cond_dropout_prob = 0.25;
   int64_t dropped = 0;
   for (int64_t step = 0; step < 200; ++step)
-    for (const NoisedRow& row : noise_rows(s, t2i, step, samples(4)))
+    for (const NoisedRow& row : noised(s, t2i, step, samples(4)))
       dropped += row.clean[16] == s.layout.eos && row.clean[15] == s.layout.bos;
   CHECK(std::abs(dropped - 200) < 60);  // 5 standard deviations
 }
@@ -138,7 +158,7 @@ TEST_CASE("given reasoning is never masked nor predicted, and the answer's loss 
   sample.reasoning_end = 6;
   const auto masks = [&](double probability) {
     chat.given_reasoning_prob = probability;
-    return noise_rows(s, chat, 3, {sample}).front();
+    return noised(s, chat, 3, {sample}).front();
   };
   const NoisedRow free = masks(0.0), given = masks(1.0);
   CHECK(free.predicted.front() == 4);  // bos stands before the text
@@ -160,7 +180,7 @@ TEST_CASE("reasoning is given about as often as asked") {
     sample.text.insert(sample.text.end(), {30, 31}), sample.reasoning_end = 4;
   int64_t given = 0;
   for (int64_t step = 0; step < 200; ++step)
-    for (const NoisedRow& row : noise_rows(s, chat, step, made)) given += row.predicted.front() == 5;
+    for (const NoisedRow& row : noised(s, chat, step, made)) given += row.predicted.front() == 5;
   CHECK(std::abs(given - 200) < 60);  // 5 standard deviations
 }
 
@@ -171,10 +191,9 @@ TEST_CASE("what a sample shows is never masked; without reasoning neither is the
   EncodedSample sample;
   sample.text = {10, 11, 358, 20, 21, 22, 23};
   sample.shown = {true, true, true, true, false, true, false};
-  CHECK(noise_rows(s, chat, 3, {sample}).front().predicted == std::vector<int64_t>{5, 7});
+  CHECK(noised(s, chat, 3, {sample}).front().predicted == std::vector<int64_t>{5, 7});
   sample.reasoning_end = 6;  // behind it everything may be masked: 23, eos and the padding
-  CHECK(noise_rows(s, chat, 3, {sample}).front().predicted ==
-        std::vector<int64_t>{5, 7, 8, 9, 10, 11, 12, 13});
+  CHECK(noised(s, chat, 3, {sample}).front().predicted == std::vector<int64_t>{5, 7, 8, 9, 10, 11, 12, 13});
 }
 
 TEST_CASE("unlearned words are masked like any other and have no loss") {
@@ -184,7 +203,7 @@ TEST_CASE("unlearned words are masked like any other and have no loss") {
   EncodedSample sample;
   sample.text = {10, 11, 358, 20, 21, 22, 21};
   sample.unlearned = {21};
-  const NoisedRow row = noise_rows(s, chat, 3, {sample}).front();
+  const NoisedRow row = noised(s, chat, 3, {sample}).front();
   CHECK(row.predicted == std::vector<int64_t>{4, 6, 8, 9});
   CHECK(row.ids[5] == s.layout.mask);
   CHECK(row.ids[7] == s.layout.mask);
@@ -197,7 +216,7 @@ TEST_CASE("a row that is cut inside its reasoning stays as it is") {
   EncodedSample sample;
   sample.text = {10, 11, 358, 20, 21, 22, 23, 24, 25};
   sample.reasoning_end = 6;
-  CHECK(noise_rows(s, chat, 3, {sample}).front().predicted.front() == 4);
+  CHECK(noised(s, chat, 3, {sample}).front().predicted.front() == 4);
 }
 
 TEST_CASE("a sample without the picture its task needs is an error that names the flow") {

@@ -13,13 +13,13 @@ namespace {
 
 using namespace mmada;
 
-std::vector<NamedParameter> parameters(at::ScalarType type = at::kFloat) {
+std::vector<TrainedTensor> parameters(at::ScalarType type = at::kFloat) {
   const auto make = [&](double shift, at::IntArrayRef shape) {
     return (at::arange(6, at::kFloat).sin() + shift).reshape(shape).to(type).set_requires_grad(true);
   };
-  return {{"wte", make(0.1, {2, 3}), ParameterKind::kEmbedding},
-          {"norm", make(0.2, {6}), ParameterKind::kNorm},
-          {"linear", make(0.3, {3, 2}), ParameterKind::kLinear}};
+  return {trained_whole({"wte", make(0.1, {2, 3}), ParameterKind::kEmbedding}),
+          trained_whole({"norm", make(0.2, {6}), ParameterKind::kNorm}),
+          trained_whole({"linear", make(0.3, {3, 2}), ParameterKind::kLinear})};
 }
 
 at::Tensor gradient(const at::Tensor& like, int step) {
@@ -56,7 +56,7 @@ double worst_error(const Oracle& oracle, const at::Tensor& found) {
 }
 
 void set_gradients(AdamW& optimizer, int step) {
-  for (const NamedParameter& p : optimizer.parameters()) p.tensor.mutable_grad() = gradient(p.tensor, step);
+  for (const TrainedTensor& p : optimizer.parameters()) p.tensor.mutable_grad() = gradient(p.tensor, step);
 }
 
 }  // namespace
@@ -68,12 +68,12 @@ TEST_CASE("updates equal AdamW in double precision, norms undecayed unless the r
     options.decay_norms = options.decay_embeddings = reference;
     AdamW optimizer(parameters(), options);
     std::vector<Oracle> oracles;
-    for (const NamedParameter& p : optimizer.parameters()) oracles.push_back(oracle_of(p.tensor));
+    for (const TrainedTensor& p : optimizer.parameters()) oracles.push_back(oracle_of(p.tensor));
     for (int step = 1; step <= 20; ++step) {
       const double factor = 1.0 / step;
       set_gradients(optimizer, step);
       for (size_t i = 0; i < oracles.size(); ++i) {
-        const NamedParameter& p = optimizer.parameters()[i];
+        const TrainedTensor& p = optimizer.parameters()[i];
         const bool decayed = reference || p.kind == ParameterKind::kLinear;
         oracles[i].step(p.tensor.grad(), step, 0.02 * factor, decayed ? 0.3 : 0.0, options);
       }
@@ -89,13 +89,13 @@ TEST_CASE("lower-precision parameters follow fp32 masters, which keep steps too 
   options.learning_rate = 1e-4, options.weight_decay = 0.0;
   AdamW optimizer(parameters(at::kBFloat16), options);
   const auto master = [&] {
-    for (const auto& [name, tensor] : optimizer.state())
-      if (name == "linear/master") return tensor;
+    for (const CheckpointTensor& state : optimizer.state())
+      if (state.name == "linear" && state.kind == "master") return state.tensor;
     throw std::runtime_error("no linear/master");
   };
   const at::Tensor before = master().clone();
   for (int step = 1; step <= 50; ++step) {
-    for (const NamedParameter& p : optimizer.parameters()) p.tensor.mutable_grad() = at::ones_like(p.tensor);
+    for (const TrainedTensor& p : optimizer.parameters()) p.tensor.mutable_grad() = at::ones_like(p.tensor);
     optimizer.step(1.0);
   }
   CHECK((before - master() - 50e-4).abs().max().item<double>() < 1e-5);
@@ -106,7 +106,7 @@ TEST_CASE("the gradient norm spans all parameters and shows what is not finite")
   AdamW optimizer(parameters(), {});
   set_gradients(optimizer, 3);
   double squares = 0;
-  for (const NamedParameter& p : optimizer.parameters())
+  for (const TrainedTensor& p : optimizer.parameters())
     squares += p.tensor.grad().to(at::kDouble).square().sum().item<double>();
   CHECK(optimizer.grad_norm() == Approx(std::sqrt(squares)));
   optimizer.scale_gradients(0.5);

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "mmada/model/transformer.h"
+
+namespace mmada {
+
+/// Throws where the ids are no [B, T] of int64 inside the vocabulary.
+void check_rows(const RowBatch& rows, const TransformerConfig& config);
+
+/// Transformer::tables for weights that live elsewhere.
+PassTables pass_tables(const TransformerConfig& config, at::Device device, int64_t rows, int64_t tokens,
+                       const Visibility& visibility, const std::optional<at::Tensor>& positions_N);
+
+/// One block of the transformer (SPEC 1.2) on x [B, T, D]. The `last` one computes its queries and MLP at the
+/// tables' chosen positions alone, where there are any: [N, D].
+at::Tensor run_block(const Transformer::Block& block, const at::Tensor& x_BTD,
+                     const TransformerConfig& config, const PassTables& tables, bool last);
+
+}  // namespace mmada
