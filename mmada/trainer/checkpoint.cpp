@@ -140,12 +140,9 @@ std::vector<ListedFile> read_manifest(const fs::path& directory) {
     listed.push_back({name, entry.integer("bytes", 0, INT64_MAX), entry.string("sha256")});
     entry.finish();
   }
-  const auto require = [&](const std::string& name) {
-    MMADA_CHECK(files.contains(name), source, ": field `files`: found no ", name, ", expected it listed");
-  };
-  require("index.json");
-  require("state.json");
-  for (const std::string& shard : indexed_shards(directory)) require(shard);
+  for (const char* required : {"index.json", "state.json"})
+    MMADA_CHECK(files.contains(required), source, ": field `files`: found no ", required,
+                ", expected it listed");
   return listed;
 }
 
@@ -206,8 +203,12 @@ std::vector<FoundCheckpoint> list_checkpoints(const std::string& run_directory) 
 
 std::optional<std::string> verify_checkpoint(const std::string& path) {
   try {
-    for (const ListedFile& file : read_manifest(path))
+    const std::vector<ListedFile> listed = read_manifest(path);
+    for (const ListedFile& file : listed)
       if (auto problem = compare_file(path, file)) return problem;
+    for (const std::string& shard : indexed_shards(path))
+      MMADA_CHECK(std::ranges::any_of(listed, [&](const ListedFile& file) { return file.name == shard; }),
+                  path, "/manifest.json: field `files`: found no ", shard, ", expected it listed");
   } catch (const std::exception& error) {
     return error.what();
   }

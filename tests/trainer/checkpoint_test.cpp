@@ -161,7 +161,7 @@ TEST_CASE("a manifest of another form is refused with its field") {
   };
   refused("/format_version", 2, "`format_version`: found 2, expected an integer from 1 to 1");
   refused("/files", Json::array(), "`files`: found a list, expected an object of file names");
-  refused("/files", Json::object(), "`files`: found no shard-0-of-1.safetensors");
+  refused("/files", Json::object(), "`files`: found no index.json");
   refused("/files/index.json", 7, "`files.index.json`: found 7, expected an object");
   refused("/files/index.json/bytes", -1, "`files.index.json.bytes`: found -1");
   refused("/files/index.json/sha256", nullptr, "`files.index.json.sha256`: found nothing");
