@@ -13,9 +13,12 @@
 #include <vector>
 
 #include "mmada/cli/verb.h"
+#include "mmada/core/check.h"
 #include "mmada/core/config.h"
 #include "mmada/distributed/environment.h"
 #include "mmada/distributed/launch.h"
+#include "mmada/distributed/restart.h"
+#include "mmada/trainer/checkpoint.h"
 
 namespace mmada::cli {
 namespace {
@@ -25,6 +28,7 @@ struct Options {
   std::vector<std::string> overrides;
   std::string resume;
   int processes = 1;
+  int64_t restarts = 0;
   bool json = false;
 };
 
@@ -41,8 +45,7 @@ void handle_signals() {
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
 }
 
-/// Runs this program once per process, as one run.
-void run_processes(const Options& options) {
+LaunchOptions processes_of(const Options& options) {
   LaunchOptions run{.command = {"/proc/self/exe", "train", "--config", options.config},
                     .processes = options.processes};
   if (!options.resume.empty()) run.command.insert(run.command.end(), {"--resume", options.resume});
@@ -52,11 +55,41 @@ void run_processes(const Options& options) {
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
     run.environment.emplace_back("OMP_NUM_THREADS", std::to_string(std::max(1, cores / options.processes)));
   }
-  if (const int status = launch(run); status != 0) throw ExitStatus{status};
+  run.failed = [](int rank, int status) {
+    const std::string how =
+        status > 128 ? cat("was ended by signal ", status - 128) : cat("exited with ", status);
+    std::fprintf(stderr, "mmada: rank %d %s\n", rank, how.c_str());
+  };
+  return run;
+}
+
+/// What an operator asked for, or what would only happen again.
+bool is_final(int status) {
+  return status == 0 || status == 2 || status == 65 || status == 130 || status == 143;
+}
+
+/// Runs this program once per process, as one run, and again after failures where that is allowed.
+void run_processes(const Options& options) {
+  const Json config = load_config(options.config, options.overrides);
+  const std::string run = Fields(config, options.config).object("experiment").string("output_dir");
+  RestartGuard guard({.restarts = options.restarts});
+  for (;;) {
+    const int status = launch(processes_of(options));
+    if (status == 0) return;
+    if (is_final(status)) throw ExitStatus{status};
+    const auto found = list_checkpoints(run);
+    const auto wait = guard.next(found.empty() ? 0 : found.front().step);
+    if (!wait) {
+      if (options.restarts > 0) std::fprintf(stderr, "mmada: %s\n", guard.reason().c_str());
+      throw ExitStatus{status};
+    }
+    std::fprintf(stderr, "mmada: starting again in %lld s\n", static_cast<long long>(wait->count()));
+    std::this_thread::sleep_for(*wait);
+  }
 }
 
 void run(const Options& options) {
-  if (options.processes > 1) return run_processes(options);
+  if (options.processes > 1 || options.restarts > 0) return run_processes(options);
   std::vector<std::string> overrides = options.overrides;
   if (!options.resume.empty()) overrides.push_back("experiment.resume_from_checkpoint=" + options.resume);
   const Json config = load_config(options.config, overrides);
@@ -96,6 +129,12 @@ void add_train(CLI::App& app) {
           "Processes on this machine that share the model and every batch (task transformer); programs "
           "such as torchrun, mpirun and srun may start them as well")
       ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  verb->add_option(
+          "--max-restarts", options->restarts,
+          "Start the processes again after a failure, from the last checkpoint, at most so often; three "
+          "failures without a new checkpoint end the run")
+      ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
   verb->add_flag("--json", options->json, "Print one JSON object: step, checkpoint, stopped");
   verb->callback([options] { run(*options); });

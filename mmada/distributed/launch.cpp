@@ -90,33 +90,42 @@ pid_t spawn(const LaunchOptions& options, int rank, uint16_t port, const sigset_
   return pid;
 }
 
+struct Failure {
+  int rank;
+  int status;
+};
+
 /// The processes that still run; sees to it that none outlives this object.
 class Processes {
  public:
   ~Processes() {
     signal_all(SIGKILL);
-    for (const pid_t pid : running_) waitpid(pid, nullptr, 0);
+    for (const auto& [rank, pid] : running_) waitpid(pid, nullptr, 0);
   }
-  void add(pid_t pid) { running_.push_back(pid); }
+  void add(int rank, pid_t pid) { running_.push_back({rank, pid}); }
   bool empty() const { return running_.empty(); }
   void signal_all(int signal) const {
-    for (const pid_t pid : running_) kill(pid, signal);
+    for (const auto& [rank, pid] : running_) kill(pid, signal);
   }
-  /// Takes out those that ended; the status of the first of them that failed.
-  std::optional<int> reap() {
-    std::optional<int> failed;
-    std::erase_if(running_, [&](pid_t pid) {
+  /// Takes out those that ended; those of them that failed.
+  std::vector<Failure> reap() {
+    std::vector<Failure> failures;
+    std::erase_if(running_, [&](const Process& process) {
       int status = 0;
-      if (waitpid(pid, &status, WNOHANG) != pid) return false;
+      if (waitpid(process.pid, &status, WNOHANG) != process.pid) return false;
       const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-      if (code != 0 && !failed) failed = code;
+      if (code != 0) failures.push_back({process.rank, code});
       return true;
     });
-    return failed;
+    return failures;
   }
 
  private:
-  std::vector<pid_t> running_;
+  struct Process {
+    int rank;
+    pid_t pid;
+  };
+  std::vector<Process> running_;
 };
 
 }  // namespace
@@ -128,15 +137,16 @@ int launch(const LaunchOptions& options) {
   const uint16_t port = options.port != 0 ? options.port : free_port();
   Processes processes;
   for (int rank = 0; rank < options.processes; ++rank)
-    processes.add(spawn(options, rank, port, signals.before()));
+    processes.add(rank, spawn(options, rank, port, signals.before()));
   int result = 0;
   std::optional<Clock::time_point> kill_at;
   while (!processes.empty()) {
     const int signal = signals.next(std::chrono::milliseconds(200));
     if (signal == SIGINT || signal == SIGTERM) processes.signal_all(signal);
-    const auto failed = processes.reap();
-    if (failed && result == 0) {
-      result = *failed;
+    for (const auto& [rank, status] : processes.reap()) {
+      if (options.failed) options.failed(rank, status);
+      if (result != 0) continue;
+      result = status;
       processes.signal_all(SIGTERM);
       kill_at = Clock::now() + kGrace;
     }

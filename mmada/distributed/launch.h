@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,8 @@ struct LaunchOptions {
   uint16_t port = 0;  ///< where they meet; 0: a free one
   /// Added to every process's environment beside torchrun's variables.
   std::vector<std::pair<std::string, std::string>> environment = {};
+  /// Told of each process that failed, as soon as it did.
+  std::function<void(int rank, int status)> failed = nullptr;
 };
 
 /// Starts the processes (no fork of this one's threads), each with the variables of process_environment(),

@@ -34,6 +34,18 @@ std::string number_text(const char* format, double value) {
   return text;
 }
 
+/// Runs `work` and puts the step's number before what goes wrong in it.
+template <class Work>
+auto at_step(int64_t step, Work&& work) {
+  try {
+    return work();
+  } catch (const NonFiniteError&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error(cat("step ", step, ": ", error.what()));
+  }
+}
+
 }  // namespace
 
 /// Sums metrics over the steps since the last line, so that a line holds means.
@@ -275,8 +287,10 @@ TrainOutcome Trainer::run() {
   Interval interval;
   int64_t saved = -1;
   while (outcome.step < options_.max_train_steps) {
-    if ((outcome.stopped = asked_to_stop())) break;
-    const StepReport report = one_step(outcome.step++, &interval);
+    outcome.stopped = at_step(outcome.step, [&] { return asked_to_stop(); });
+    if (outcome.stopped) break;
+    const StepReport report = at_step(outcome.step, [&] { return one_step(outcome.step, &interval); });
+    ++outcome.step;
     progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
                                       number_text("%.0f tok/s", interval.tokens_per_second()));
     if (outcome.step % options_.log_every == 0)

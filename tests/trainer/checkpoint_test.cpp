@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -12,6 +11,7 @@
 #include "mmada/core/quote.h"
 #include "mmada/core/rng.h"
 #include "mmada/formats/atomic_file.h"
+#include "tests/distributed/ranks.h"
 
 namespace {
 
@@ -204,4 +204,81 @@ TEST_CASE("saving a step again replaces it, and old checkpoints go beyond the li
   load_checkpoint(run / "checkpoint-10", {whole("w", "master", master), whole("w", "exp_avg", average)});
   CHECK(master[0][0].item<double>() == 9.0);
   CHECK(std::distance(fs::directory_iterator(run), fs::directory_iterator()) == 3);
+}
+
+namespace {
+
+constexpr int64_t kElements = 23;  // no number of processes divides it
+
+/// This rank's piece of a parameter of which element i of each kind is a function of i.
+std::vector<CheckpointTensor> pieces(const Group& group, bool filled) {
+  const int64_t begin = kElements * group.rank() / group.size(),
+                end = kElements * (group.rank() + 1) / group.size();
+  std::vector<CheckpointTensor> result;
+  for (const double factor : {1.0, -0.5}) {
+    at::Tensor piece = at::arange(begin, end, at::kFloat) * factor;
+    if (!filled) piece.zero_();
+    result.push_back({"w", factor > 0 ? "master" : "exp_avg", piece, {1, kElements}, begin});
+  }
+  return result;
+}
+
+fs::path shared_run() { return fs::path(MMADA_TEST_TMP) / "shared"; }
+
+}  // namespace
+
+TEST_CASE("saving in every rank", "[.save]") {
+  const Group group = mmada::test::connect();
+  CheckpointContents saved{
+      .step = 4, .tensors = pieces(group, true), .state = {{"step", 4}}, .save_model = {}};
+  saved.save_model = [](const std::string&) {};
+  save_checkpoint(shared_run(), saved, 0, group);
+}
+
+TEST_CASE("loading in every rank", "[.load]") {
+  const Group group = mmada::test::connect();
+  const auto loaded = pieces(group, false), expected = pieces(group, true);
+  CHECK(load_checkpoint(shared_run() / "checkpoint-4", loaded, group)["step"] == 4);
+  for (size_t i = 0; i < loaded.size(); ++i) CHECK(at::equal(loaded[i].tensor, expected[i].tensor));
+}
+
+TEST_CASE("any number of processes loads what any number saved, bit for bit") {
+  for (const int saving : {1, 2, 4, 3}) {
+    fresh_run("shared");
+    CHECK(mmada::test::run_ranks("[.save]", saving) == 0);
+    CHECK_FALSE(verify_checkpoint(shared_run() / "checkpoint-4").has_value());
+    CHECK(fs::exists(shared_run() / ("checkpoint-4/shard-0-of-" + std::to_string(saving) + ".safetensors")));
+    for (const int loading : {1, 2, 4})
+      if (loading != saving) CHECK(mmada::test::run_ranks("[.load]", loading) == 0);
+  }
+}
+
+TEST_CASE("a failing rank", "[.failing]") {
+  const Group group = mmada::test::connect();
+  CheckpointContents saved{
+      .step = 5, .tensors = pieces(group, true), .state = {{"step", 5}}, .save_model = {}};
+  saved.save_model = [](const std::string&) {};
+  if (group.rank() == 1) saved.tensors[0].tensor[0] = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_WITH(save_checkpoint(shared_run(), saved, 0, group),
+                    Catch::Contains(group.rank() == 1 ? "not finite in w/master" : "rank 1 of 2 failed"));
+}
+
+TEST_CASE("what fails in one process fails in all, and nothing is saved") {
+  fresh_run("shared");
+  CHECK(mmada::test::run_ranks("[.failing]", 2) == 0);
+  CHECK(list_checkpoints(shared_run()).empty());
+}
+
+TEST_CASE("a checkpoint with other parameters than the run's is refused by all processes", "[.other]") {
+  const Group group = mmada::test::connect();
+  auto loaded = pieces(group, false);
+  loaded.erase(loaded.begin() + 1);
+  CHECK_THROWS_WITH(load_checkpoint(shared_run() / "checkpoint-4", loaded, group),
+                    Catch::Contains("found 46 elements of parameters and optimizer, expected this run's 23"));
+}
+
+TEST_CASE("what a checkpoint holds beyond the run's is an error among processes too") {
+  fresh_run("shared");
+  CHECK(mmada::test::run_ranks("[.save]", 2) == 0);
+  CHECK(mmada::test::run_ranks("[.other]", 2) == 0);
 }
