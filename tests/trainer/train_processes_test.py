@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""`mmada train --nproc`: the steps of one process, interruptions, other numbers of processes, dead ranks."""
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from training_run import STEPS, config, losses, start, straight, train, wait_for_step, weights_hash
+
+
+def ranks_of(process):
+    """Process ids of a run's ranks, in order."""
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as children:
+        pids = [int(pid) for pid in children.read().split()]
+    rank = lambda pid: int(dict(v.split("=", 1) for v in open(f"/proc/{pid}/environ").read().split("\0") if "=" in v)["RANK"])
+    return sorted(pids, key=rank)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_several_processes_take_the_steps_of_one(config, tmp_path, processes):
+    train(config, f"experiment.output_dir={tmp_path}", "--nproc", processes)
+    found, expected = losses(tmp_path), losses(straight(config))
+    assert found.keys() == expected.keys()
+    for step, entry in expected.items():
+        assert found[step].keys() == entry.keys()
+        for name, value in entry.items():
+            assert found[step][name] == pytest.approx(value, rel=1e-5 if name == "grad_norm" else 1e-6, abs=1e-6 if "gap" in name else 0), (step, name)
+    for name in ("unwrapped_model", "unwrapped_model_ema"):
+        ours, theirs = (load_file(f"{run}/checkpoint-{STEPS}/{name}/model.safetensors") for run in (tmp_path, straight(config)))
+        assert ours.keys() == theirs.keys()
+        assert max(np.abs(ours[key] - theirs[key]).max() for key in theirs) < 1e-6
+
+
+@pytest.fixture(scope="module")
+def pair(config):
+    """An uninterrupted run of two processes."""
+    run = f"{config.parent}/pair"
+    train(config, f"experiment.output_dir={run}", "--nproc", 2)
+    return run
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_a_run_of_two_processes_goes_on_in_any_number(config, pair, tmp_path, processes):
+    shutil.copytree(f"{pair}/checkpoint-5", tmp_path / "checkpoint-5")
+    log = train(config, f"experiment.output_dir={tmp_path}", "--nproc", processes)
+    assert f"made by 2 processes, this run has {processes}" in log and "at step 5" in log
+    found, expected = losses(tmp_path), losses(straight(config))
+    assert sorted(found) == list(range(6, STEPS + 1))
+    assert all(found[step]["loss"] == pytest.approx(expected[step]["loss"], rel=1e-6) for step in found)
+
+
+@pytest.mark.parametrize("wanted_signal,status", [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)])
+def test_two_processes_interrupted_continue_bit_for_bit(config, pair, tmp_path, wanted_signal, status):
+    process = start(config, tmp_path, "--nproc", 2)
+    wait_for_step(process, tmp_path, 7)
+    if wanted_signal == signal.SIGKILL:
+        for pid in ranks_of(process):
+            os.kill(pid, wanted_signal)
+    process.send_signal(wanted_signal)
+    process.communicate(timeout=60)
+    assert process.returncode == status
+    train(config, f"experiment.output_dir={tmp_path}", "--nproc", 2)
+    assert losses(tmp_path) == losses(pair)
+    assert weights_hash(tmp_path) == weights_hash(pair)
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_a_dead_rank_ends_the_others_within_seconds_and_is_named(config, tmp_path, dead):
+    process = start(config, tmp_path, "--nproc", 3, "training.max_train_steps=100000", "experiment.save_every=0",
+                    "experiment.evaluate_every=0")
+    wait_for_step(process, tmp_path, 3)
+    killed = time.monotonic()
+    os.kill(ranks_of(process)[dead], signal.SIGKILL)
+    _, log = process.communicate(timeout=60)
+    assert time.monotonic() - killed < 5
+    assert process.returncode == 128 + signal.SIGKILL
+    assert f"rank {dead} was ended by signal 9" in log and "step " in log
+
+
+def test_a_run_that_is_allowed_to_starts_again_from_its_last_checkpoint(config, pair, tmp_path):
+    process = start(config, tmp_path, "--nproc", 2, "--max-restarts", 2)
+    wait_for_step(process, tmp_path, 7)
+    os.kill(ranks_of(process)[1], signal.SIGKILL)
+    _, log = process.communicate(timeout=120)
+    assert process.returncode == 0 and "starting again in 1 s" in log and "at step 5" in log
+    assert losses(tmp_path) == losses(pair)
+    assert weights_hash(tmp_path) == weights_hash(pair)
+
+
+def test_a_run_that_fails_in_one_place_is_given_up(config, tmp_path):
+    (tmp_path / "run").write_text("a file where the run's folder should be")
+    log = train(config, f"experiment.output_dir={tmp_path}/run", "--nproc", 2, "--max-restarts", 50, check=1)
+    assert log.count("starting again") == 2 and "failed 3 times in a row without getting beyond step 0" in log
