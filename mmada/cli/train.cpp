@@ -18,6 +18,7 @@
 #include "mmada/distributed/environment.h"
 #include "mmada/distributed/launch.h"
 #include "mmada/distributed/restart.h"
+#include "mmada/formats/atomic_file.h"
 #include "mmada/trainer/checkpoint.h"
 
 namespace mmada::cli {
@@ -43,6 +44,10 @@ void handle_signals() {
   struct sigaction action {};
   action.sa_handler = on_stop;
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+}
+
+std::string output_dir(const Json& config, const Options& options) {
+  return Fields(config, options.config).object("experiment").string("output_dir");
 }
 
 LaunchOptions processes_of(const Options& options) {
@@ -71,7 +76,7 @@ bool is_final(int status) {
 /// Runs this program once per process, as one run, and again after failures where that is allowed.
 void run_processes(const Options& options) {
   const Json config = load_config(options.config, options.overrides);
-  const std::string run = Fields(config, options.config).object("experiment").string("output_dir");
+  const std::string run = output_dir(config, options);
   RestartGuard guard({.restarts = options.restarts});
   for (;;) {
     const int status = launch(processes_of(options));
@@ -88,6 +93,27 @@ void run_processes(const Options& options) {
   }
 }
 
+/// Leaves what this process knows in the run's folder, and ends it: it would wait for the other in vain.
+void report_lost_rank(const std::string& run, const LostRank& lost) {
+  const auto seconds = static_cast<double>(lost.silence.count()) / 1000;
+  const Json record = {{"silent_rank", lost.silent_rank},
+                       {"silence_seconds", seconds},
+                       {"rank", lost.rank},
+                       {"step", lost.step},
+                       {"collectives", lost.collectives},
+                       {"last_collective", lost.last_collective}};
+  const std::string path = cat(run, "/flight-rank-", lost.rank, ".json");
+  std::fprintf(stderr,
+               "mmada: rank %d has shown no sign of life for %.1f s: rank %d ends in step %lld, see %s\n",
+               lost.silent_rank, seconds, lost.rank, static_cast<long long>(lost.step), path.c_str());
+  try {
+    write_file(path, record.dump(2) + "\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "mmada: %s\n", error.what());
+  }
+  ::_exit(1);
+}
+
 void run(const Options& options) {
   if (options.processes > 1 || options.restarts > 0) return run_processes(options);
   std::vector<std::string> overrides = options.overrides;
@@ -98,6 +124,7 @@ void run(const Options& options) {
   hooks.log = &std::cerr;
   hooks.terminal = ::isatty(STDERR_FILENO) != 0;
   hooks.stop = [] { return stop_signal != 0; };
+  hooks.lost = [run = output_dir(config, options)](const LostRank& lost) { report_lost_rank(run, lost); };
   try {
     const TrainOutcome outcome = train(config, options.config, hooks);
     if (process_environment().rank != 0) return;

@@ -9,27 +9,16 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupWrapper.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <atomic>
 #include <utility>
 
 #include "mmada/core/check.h"
+#include "mmada/distributed/heartbeat.h"
+#include "mmada/distributed/store.h"
 
 namespace mmada {
 namespace {
-
-using StorePtr = c10::intrusive_ptr<c10d::Store>;
-
-StorePtr connect_store(const ProcessEnvironment& environment, const GroupOptions& options) {
-  c10d::TCPStoreOptions store;
-  store.port = environment.master_port;
-  store.isServer = environment.rank == 0 && !environment.store_is_served;
-  store.numWorkers = static_cast<size_t>(environment.world_size);
-  store.waitWorkers = !environment.store_is_served;
-  store.timeout = options.timeout;
-  StorePtr served = c10::make_intrusive<c10d::TCPStore>(environment.master_address, store);
-  return c10::make_intrusive<c10d::PrefixStore>(cat("mmada/", environment.restart), served);
-}
 
 /// Gloo, behind the wrapper that compares calls where the environment asks for it.
 c10::intrusive_ptr<c10d::Backend> gloo(const std::string& prefix, const StorePtr& store,
@@ -45,6 +34,9 @@ c10::intrusive_ptr<c10d::Backend> gloo(const std::string& prefix, const StorePtr
 struct Group::Connection {
   StorePtr store;
   c10::intrusive_ptr<c10d::ProcessGroup> group;
+  std::atomic<int64_t> step = 0, collectives = 0;
+  std::atomic<const char*> last = "none";
+  std::unique_ptr<Heartbeat> heartbeat;  // reads the above
 };
 
 Group Group::connect(const ProcessEnvironment& environment, const GroupOptions& options) {
@@ -54,7 +46,7 @@ Group Group::connect(const ProcessEnvironment& environment, const GroupOptions& 
   group.size_ = environment.world_size;
   try {
     using Backends = c10d::ProcessGroup;
-    const StorePtr store = connect_store(environment, options);
+    const StorePtr store = connect_store(environment, "group", options.timeout, /*serve=*/true);
     auto processes = c10::make_intrusive<Backends>(store, environment.rank, environment.world_size);
     c10::intrusive_ptr<c10d::Backend> backend = gloo("gloo", store, environment, options);
     c10d::setDebugLevelFromEnvironment();
@@ -64,13 +56,34 @@ Group Group::connect(const ProcessEnvironment& environment, const GroupOptions& 
     processes->setBackend(at::kCPU, Backends::BackendType::GLOO, backend);
     processes->setDefaultBackend(Backends::BackendType::GLOO);
     processes->setGroupName("world");
-    group.connection_ = std::make_shared<Connection>(Connection{store, processes});
+    group.connection_ = std::make_shared<Connection>();
+    group.connection_->store = store;
+    group.connection_->group = processes;
+    if (options.lost) group.watch(environment, options);
   } catch (const c10::Error& error) {
     throw Error(cat("process group: rank ", environment.rank, " of ", environment.world_size, " at ",
                     environment.master_address, ":", environment.master_port, ": ",
                     error.what_without_backtrace()));
   }
   return group;
+}
+
+void Group::watch(const ProcessEnvironment& environment, const GroupOptions& options) {
+  const auto lost = [lost = options.lost, here = connection_.get(), rank = rank_](
+                        int silent, std::chrono::milliseconds silence) {
+    lost(LostRank{.silent_rank = silent,
+                  .silence = silence,
+                  .rank = rank,
+                  .step = here->step.load(),
+                  .collectives = here->collectives.load(),
+                  .last_collective = here->last.load()});
+  };
+  connection_->heartbeat =
+      std::make_unique<Heartbeat>(environment, Heartbeat::Options{options.heartbeat, lost});
+}
+
+void Group::at_step(int64_t step) const {
+  if (connection_) connection_->step = step;
 }
 
 void Group::Work::wait() {
@@ -84,6 +97,8 @@ Group::Work Group::start(const char* collective, const Start& start) const {
     return Error(cat("process group: rank ", rank, " of ", size, ": ", collective, ": ",
                      torch != nullptr ? torch->what_without_backtrace() : error.what()));
   };
+  ++connection_->collectives;
+  connection_->last = collective;
   Work work;
   try {
     const c10::intrusive_ptr<c10d::Work> under_way = start(*connection_->group);

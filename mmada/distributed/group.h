@@ -13,10 +13,24 @@
 
 namespace mmada {
 
+/// What a process knows when another one stands still.
+struct LostRank {
+  int silent_rank = 0;
+  std::chrono::milliseconds silence{};
+  int rank = 0;             ///< this process
+  int64_t step = 0;         ///< as at_step() said last
+  int64_t collectives = 0;  ///< so far
+  std::string last_collective;
+};
+
 struct GroupOptions {
   /// After which a process that waits for others gives up. A process that died is noticed at once, one that
   /// hangs only by this.
   std::chrono::milliseconds timeout = std::chrono::seconds(300);
+  /// Silence of a process after which `lost` is called, from another thread, in all others. Without `lost`
+  /// nobody watches. What waits for that process will not return: a program reports and ends itself.
+  std::chrono::milliseconds heartbeat = std::chrono::seconds(5);
+  std::function<void(const LostRank&)> lost = nullptr;
 };
 
 /// The processes of a run and what they do together. Copies share the connection.
@@ -43,6 +57,9 @@ class Group {
   /// Meets the other processes of the environment over Gloo; alone where there are none.
   static Group connect(const ProcessEnvironment& environment, const GroupOptions& options = {});
 
+  /// For reports: the step that what follows belongs to.
+  void at_step(int64_t step) const;
+
   int rank() const { return rank_; }
   int size() const { return size_; }
 
@@ -64,6 +81,7 @@ class Group {
 
  private:
   struct Connection;
+  void watch(const ProcessEnvironment& environment, const GroupOptions& options);
   template <class Start>
   Work start(const char* collective, const Start& start) const;
 

@@ -22,7 +22,7 @@ constexpr int64_t kMaxTokens = 1 << 20, kMaxSide = 1 << 14;
 struct Common {
   TrainerOptions trainer;
   LoadOptions load;
-  std::chrono::milliseconds timeout{};  ///< after which processes give each other up
+  GroupOptions processes;
 };
 
 Common parse_common(Fields& fields, const Json& config) {
@@ -32,7 +32,8 @@ Common parse_common(Fields& fields, const Json& config) {
   common.load.dtype = fields.choice("dtype", {"fp32", "bf16", "fp16"}, "fp32");
   const int64_t threads = fields.integer("threads", 0, 4096, 0);
   if (threads > 0) at::set_num_threads(static_cast<int>(threads));
-  common.timeout = std::chrono::seconds(fields.integer("process_timeout_seconds", 1, 1 << 20, 300));
+  common.processes.timeout = std::chrono::seconds(fields.integer("process_timeout_seconds", 1, 1 << 20, 300));
+  common.processes.heartbeat = std::chrono::seconds(fields.integer("heartbeat_seconds", 0, 1 << 20, 5));
   return common;
 }
 
@@ -149,7 +150,8 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     return {.step = 0, .checkpoint = train_text_tokenizer(fields, config, hooks.log), .stopped = false};
   Common common = parse_common(fields, config);
   if (task == "transformer") {
-    const Group group = Group::connect(environment, {.timeout = common.timeout});
+    if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
+    const Group group = Group::connect(environment, common.processes);
     SftStep step = make_sft_step(fields, source, common, group);
     return Trainer(step, std::move(common.trainer), hooks).run();
   }

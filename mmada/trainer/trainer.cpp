@@ -287,6 +287,7 @@ TrainOutcome Trainer::run() {
   Interval interval;
   int64_t saved = -1;
   while (outcome.step < options_.max_train_steps) {
+    group_.at_step(outcome.step);
     outcome.stopped = at_step(outcome.step, [&] { return asked_to_stop(); });
     if (outcome.stopped) break;
     const StepReport report = at_step(outcome.step, [&] { return one_step(outcome.step, &interval); });

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`mmada train --nproc`: the steps of one process, interruptions, other numbers of processes, dead ranks."""
+import json
 import os
 import shutil
 import signal
@@ -79,6 +80,30 @@ def test_a_dead_rank_ends_the_others_within_seconds_and_is_named(config, tmp_pat
     assert time.monotonic() - killed < 5
     assert process.returncode == 128 + signal.SIGKILL
     assert f"rank {dead} was ended by signal 9" in log and "step " in log
+
+
+@pytest.mark.parametrize("hung", [0, 2])
+def test_a_rank_that_stands_still_is_named_by_the_others_within_a_second_of_the_limit(config, tmp_path, hung):
+    process = start(config, tmp_path, "--nproc", 3, "training.max_train_steps=100000", "experiment.save_every=0",
+                    "experiment.evaluate_every=0", "heartbeat_seconds=2")
+    wait_for_step(process, tmp_path, 3)
+    stopped = ranks_of(process)[hung]
+    begin = time.monotonic()
+    os.kill(stopped, signal.SIGSTOP)
+    for line in process.stderr:
+        if f"rank {hung} has shown no sign of life" in line:
+            break
+    else:
+        pytest.fail("nobody noticed")
+    assert 1.5 < time.monotonic() - begin < 3.5
+    os.kill(stopped, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    others = [rank for rank in range(3) if rank != hung]
+    for rank in others:
+        record = json.loads((tmp_path / f"flight-rank-{rank}.json").read_text())
+        assert record["silent_rank"] == hung and record["step"] >= 3 and record["collectives"] > 0
+    assert not (tmp_path / f"flight-rank-{hung}.json").exists()
 
 
 def test_a_run_that_is_allowed_to_starts_again_from_its_last_checkpoint(config, pair, tmp_path):
