@@ -111,6 +111,7 @@ void report_lost_rank(const std::string& run, const LostRank& lost) {
   } catch (const std::exception& error) {
     std::fprintf(stderr, "mmada: %s\n", error.what());
   }
+  std::this_thread::sleep_for(lost.silence / 3);  // until the others have noticed too: they end with this one
   ::_exit(1);
 }
 
