@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/trainer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <sstream>
+
+#include "mmada/trainer/checkpoint.h"
+#include "tests/distributed/ranks.h"
+
+namespace mmada {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Where something that is not finite turns up.
+struct Poison {
+  enum class Place { kLoss, kGradient } place = Place::kLoss;
+  int rank = 0;
+  double value = std::numeric_limits<double>::quiet_NaN();
+};
+
+/// Every process pulls a piece of its own to a target, and all have the loss in common.
+class Pull final : public TrainStep {
+ public:
+  Pull(Group group, std::map<int64_t, Poison> poisons)
+      : group_(std::move(group)), poisons_(std::move(poisons)) {
+    piece_ = at::full({4}, 1.0 + group_.rank(), at::kFloat).requires_grad_(true);
+    piece_.mutable_grad() = at::zeros({4});
+  }
+
+  std::vector<TrainedTensor> parameters() const override {
+    return {{"w", piece_, ParameterKind::kLinear, {4 * group_.size()}, 4 * group_.rank()}};
+  }
+  const Group& group() const override { return group_; }
+
+  StepReport compute(int64_t step) override {
+    const at::NoGradGuard no_grad;
+    before_.push_back(piece_.detach().clone());
+    piece_.mutable_grad().copy_(piece_ - 3.0);
+    double loss = 0.5 * (piece_ - 3.0).square().sum().item<double>();
+    if (const auto poison = poisons_.find(step);
+        poison != poisons_.end() && poison->second.rank == group_.rank()) {
+      if (poison->second.place == Poison::Place::kLoss)
+        loss = poison->second.value;
+      else
+        piece_.mutable_grad()[1] = poison->second.value;
+    }
+    return {.loss = group_.sum({loss}).front(), .parts = {}, .rows = 1, .tokens = 1};
+  }
+
+  Json state() const override { return Json::object(); }
+  void restore(const Json&) override {}
+  void save_model(const std::string&) override {}
+  Evaluation evaluate(int64_t) override { return {}; }
+
+  /// This process's piece as each step found it, and at the end.
+  std::vector<at::Tensor> history() const {
+    std::vector<at::Tensor> all = before_;
+    all.push_back(piece_.detach());
+    return all;
+  }
+
+ private:
+  Group group_;
+  std::map<int64_t, Poison> poisons_;
+  at::Tensor piece_;
+  std::vector<at::Tensor> before_;
+};
+
+TrainerOptions options(const std::string& name, int64_t steps) {
+  TrainerOptions options;
+  options.output_dir = MMADA_TEST_TMP "/" + name;
+  options.max_train_steps = steps;
+  options.tensorboard = false;
+  options.optimizer.learning_rate = 0.01;
+  return options;
+}
+
+/// One poison in two steps of three, in any place and rank.
+std::map<int64_t, Poison> many_poisons(int64_t steps, int ranks) {
+  std::map<int64_t, Poison> poisons;
+  for (int64_t step = 0; step < steps; ++step) {
+    if (step % 3 == 2) continue;
+    Poison poison{.rank = static_cast<int>(step / 3 % ranks)};
+    poison.place = step % 2 == 0 ? Poison::Place::kLoss : Poison::Place::kGradient;
+    if (step % 5 == 0) poison.value = std::numeric_limits<double>::infinity();
+    poisons[step] = poison;
+  }
+  return poisons;
+}
+
+TEST_CASE("poisoned steps in every rank", "[.poisoned]") {
+  const Group group = test::connect();
+  const int64_t steps = 150;
+  const auto poisons = many_poisons(steps, group.size());
+  REQUIRE(poisons.size() == 100);
+  Pull step(group, poisons);
+  std::ostringstream log;
+  const TrainOutcome outcome = Trainer(step, options("poisoned", steps), {.log = &log}).run();
+  CHECK(outcome.step == steps);
+  const auto history = step.history();
+  for (int64_t i = 0; i < steps; ++i) CHECK(at::equal(history[i], history[i + 1]) == poisons.contains(i));
+  CHECK(history.back().isfinite().all().item<bool>());
+  CHECK((log.str().find("step 0: found loss inf") != std::string::npos) == (group.rank() == 0));
+}
+
+TEST_CASE("a loss or gradient that is not finite, in whichever process, is skipped by all of them") {
+  for (const int processes : {1, 3}) {
+    fs::remove_all(MMADA_TEST_TMP "/poisoned");
+    CHECK(test::run_ranks("[.poisoned]", processes) == 0);
+    CHECK_FALSE(verify_checkpoint(MMADA_TEST_TMP "/poisoned/checkpoint-150").has_value());
+  }
+}
+
+TEST_CASE("a run that goes wrong in every rank", "[.wrong]") {
+  const Group group = test::connect();
+  std::map<int64_t, Poison> poisons;
+  for (const int64_t step : {4, 5, 6}) poisons[step] = {.place = Poison::Place::kGradient, .rank = 1};
+  Pull step(group, poisons);
+  CHECK_THROWS_AS(Trainer(step, options("wrong", 20), {}).run(), NonFiniteError);
+  CHECK(step.history().size() == 8);
+  CHECK(at::equal(step.history()[4], step.history()[7]));
+}
+
+TEST_CASE("the third such step in a row ends the run in all processes, and nothing is saved") {
+  fs::remove_all(MMADA_TEST_TMP "/wrong");
+  CHECK(test::run_ranks("[.wrong]", 2) == 0);
+  CHECK(list_checkpoints(MMADA_TEST_TMP "/wrong").empty());
+}
+
+TEST_CASE("a stop asked for in every rank", "[.stop]") {
+  const Group group = test::connect();
+  Pull step(group, {});
+  int64_t asked = 0;
+  TrainHooks hooks;
+  hooks.stop = [&] { return ++asked > 5 && group.rank() == 1; };  // one process alone is asked
+  const TrainOutcome outcome = Trainer(step, options("stop", 1000), hooks).run();
+  CHECK(outcome.stopped);
+  CHECK(outcome.step == 5);
+}
+
+TEST_CASE("asking one process to stop stops all of them at one step, with a checkpoint") {
+  fs::remove_all(MMADA_TEST_TMP "/stop");
+  CHECK(test::run_ranks("[.stop]", 2) == 0);
+  CHECK_FALSE(verify_checkpoint(MMADA_TEST_TMP "/stop/checkpoint-5").has_value());
+}
+
+}  // namespace
+}  // namespace mmada
