@@ -9,7 +9,6 @@
 #include <memory>
 
 #include "mmada/core/check.h"
-#include "mmada/model/transformer_block.h"
 #include "mmada/ops/rms_norm.h"
 
 namespace mmada {
@@ -69,7 +68,7 @@ at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
   const auto layers = static_cast<size_t>(config_.n_layers);
   for (size_t i = 1; i <= layers; ++i) {
     const auto block = [this, tables, last = i == layers](at::TensorList weights, at::TensorList inputs) {
-      return run_block(block_of(weights), inputs[0], config_, *tables, last);
+      return run_block(block_of(weights), inputs[0], config_, *tables, last, recompute_);
     };
     x = shards_.run(i, {block, recompute_ == Recompute::kBlocks}, {x});
   }

@@ -9,11 +9,9 @@
 #include "mmada/distributed/shard.h"
 #include "mmada/model/token_logprobs.h"
 #include "mmada/model/transformer.h"
+#include "mmada/model/transformer_block.h"
 
 namespace mmada {
-
-/// What a backward pass computes anew instead of keeping it from the forward pass.
-enum class Recompute { kNothing, kBlocks };
 
 /// The transformer over processes: units of the embedding, of each block, and of ln_f with the head, whose
 /// parameters lie in shards (ShardedModel). With tied embeddings ln_f and the head belong to the first unit.

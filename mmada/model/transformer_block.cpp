@@ -5,8 +5,12 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
+#include <vector>
+
 #include "mmada/core/check.h"
 #include "mmada/ops/linear.h"
+#include "mmada/ops/recomputed_linear.h"
 #include "mmada/ops/rms_norm.h"
 #include "mmada/ops/swiglu.h"
 
@@ -17,38 +21,68 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
   return x.unflatten(-1, {heads, x.size(-1) / heads});
 }
 
-// x + mixed, and the MLP on top of it.
-at::Tensor feed_forward(const Transformer::Block& block, const at::Tensor& x, const at::Tensor& mixed,
-                        double eps) {
-  const auto [sum, y] = add_rms_norm(x, mixed, block.ff_norm, eps);
-  return sum + project(swiglu(project(y, block.ff_proj), project(y, block.up_proj)), block.ff_out);
+/// Products of a function's output; where that is cheap to have again only its inputs are kept.
+std::vector<at::Tensor> products(const std::function<at::Tensor(at::TensorList)>& function,
+                                 at::TensorList inputs, at::TensorList weights, Recompute recompute) {
+  if (recompute == Recompute::kNormsAndSwiglu) return project_recomputed(function, inputs, weights);
+  const at::Tensor h = function(inputs);
+  std::vector<at::Tensor> results;
+  for (const at::Tensor& weight : weights) results.push_back(project(h, weight));
+  return results;
 }
 
-at::Tensor full_block(const Transformer::Block& block, const at::Tensor& x_BTD,
-                      const TransformerConfig& config, const RopeTable& table, const AttentionSpans& spans) {
-  const at::Tensor h = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
-  const auto [q, k] = rope(split_heads(project(h, block.q_proj), config.n_heads),
-                           split_heads(project(h, block.k_proj), config.n_kv_heads), table);
-  const at::Tensor v = split_heads(project(h, block.v_proj), config.n_kv_heads);
-  return feed_forward(block, x_BTD, project(attention_op(q, k, v, spans).out.flatten(2), block.attn_out),
-                      config.rms_norm_eps);
-}
+/// A block's parameters, the network's sizes, and what its passes share.
+struct BlockPass {
+  const Transformer::Block& block;
+  const TransformerConfig& config;
+  const PassTables& tables;
+  Recompute recompute;
 
-// The same for chosen positions only: keys and values of every token, queries and the rest of [N, D].
-at::Tensor partial_block(const Transformer::Block& block, const at::Tensor& x_BTD,
-                         const TransformerConfig& config, const RopeTable& table, AttentionSpans spans,
-                         const QueryPlan& plan) {
-  const at::Tensor h_BTD = rms_norm(x_BTD, block.attn_norm, config.rms_norm_eps);
-  const at::Tensor k = rope(split_heads(project(h_BTD, block.k_proj), config.n_kv_heads), table);
-  const at::Tensor v = split_heads(project(h_BTD, block.v_proj), config.n_kv_heads);
-  const at::Tensor h_ND = h_BTD.flatten(0, 1).index_select(0, plan.flat_N);
-  const at::Tensor q_NHD =
-      rope(split_heads(project(h_ND, block.q_proj), config.n_heads), table, plan.token_N.to(at::kInt));
-  if (spans.bias) spans.query_positions = plan.token_BP.to(at::kInt);
-  const at::Tensor mixed_BPD = attention_op(plan.to_rows(q_NHD), k, v, spans).out.flatten(2);
-  const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
-  return feed_forward(block, x_ND, project(plan.from_rows(mixed_BPD), block.attn_out), config.rms_norm_eps);
-}
+  std::vector<at::Tensor> of_norm(const at::Tensor& x, const at::Tensor& weight,
+                                  at::TensorList weights) const {
+    const auto norm = [eps = config.rms_norm_eps](at::TensorList in) { return rms_norm(in[0], in[1], eps); };
+    return products(norm, {x, weight}, weights, recompute);
+  }
+
+  /// x + mixed, and the MLP on top of it.
+  at::Tensor feed_forward(const at::Tensor& x, const at::Tensor& mixed) const {
+    at::Tensor sum;
+    std::vector<at::Tensor> gates;
+    if (recompute == Recompute::kNormsAndSwiglu) {
+      sum = x + mixed;
+      gates = of_norm(sum, block.ff_norm, {block.ff_proj, block.up_proj});
+    } else {
+      const auto [added, normed] = add_rms_norm(x, mixed, block.ff_norm, config.rms_norm_eps);
+      sum = added;
+      gates = {project(normed, block.ff_proj), project(normed, block.up_proj)};
+    }
+    const auto gated = [](at::TensorList in) { return swiglu(in[0], in[1]); };
+    return sum + products(gated, gates, {block.ff_out}, recompute)[0];
+  }
+
+  at::Tensor full(const at::Tensor& x_BTD) const {
+    const auto projected = of_norm(x_BTD, block.attn_norm, {block.q_proj, block.k_proj, block.v_proj});
+    const auto [q, k] = rope(split_heads(projected[0], config.n_heads),
+                             split_heads(projected[1], config.n_kv_heads), tables.rope);
+    const at::Tensor v = split_heads(projected[2], config.n_kv_heads);
+    return feed_forward(x_BTD, project(attention_op(q, k, v, tables.spans).out.flatten(2), block.attn_out));
+  }
+
+  /// The same for chosen positions only: keys and values of every token, queries and the rest of [N, D].
+  at::Tensor partial(const at::Tensor& x_BTD) const {
+    const QueryPlan& plan = *tables.queries;
+    const auto projected = of_norm(x_BTD, block.attn_norm, {block.k_proj, block.v_proj});
+    const at::Tensor k = rope(split_heads(projected[0], config.n_kv_heads), tables.rope);
+    const at::Tensor v = split_heads(projected[1], config.n_kv_heads);
+    const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
+    const at::Tensor q_ND = of_norm(x_ND, block.attn_norm, {block.q_proj})[0];
+    const at::Tensor q_NHD = rope(split_heads(q_ND, config.n_heads), tables.rope, plan.token_N.to(at::kInt));
+    AttentionSpans spans = tables.spans;
+    if (spans.bias) spans.query_positions = plan.token_BP.to(at::kInt);
+    const at::Tensor mixed_BPD = attention_op(plan.to_rows(q_NHD), k, v, spans).out.flatten(2);
+    return feed_forward(x_ND, project(plan.from_rows(mixed_BPD), block.attn_out));
+  }
+};
 
 }  // namespace
 
@@ -72,10 +106,10 @@ PassTables pass_tables(const TransformerConfig& config, at::Device device, int64
 }
 
 at::Tensor run_block(const Transformer::Block& block, const at::Tensor& x_BTD,
-                     const TransformerConfig& config, const PassTables& tables, bool last) {
-  const auto& [rope, spans, queries] = tables;
-  return last && queries ? partial_block(block, x_BTD, config, rope, spans, *queries)
-                         : full_block(block, x_BTD, config, rope, spans);
+                     const TransformerConfig& config, const PassTables& tables, bool last,
+                     Recompute recompute) {
+  const BlockPass pass{block, config, tables, recompute};
+  return last && tables.queries ? pass.partial(x_BTD) : pass.full(x_BTD);
 }
 
 }  // namespace mmada

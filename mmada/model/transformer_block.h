@@ -14,9 +14,17 @@ void check_rows(const RowBatch& rows, const TransformerConfig& config);
 PassTables pass_tables(const TransformerConfig& config, at::Device device, int64_t rows, int64_t tokens,
                        const Visibility& visibility, const std::optional<at::Tensor>& positions_N);
 
+/// What a backward pass computes anew instead of keeping it from the forward pass.
+enum class Recompute {
+  kNothing,
+  kNormsAndSwiglu,  ///< the outputs of RMSNorm and SwiGLU, which are the inputs of products
+  kBlocks,          ///< all of a block but its input; up to whoever runs it
+};
+
 /// One block of the transformer (SPEC 1.2) on x [B, T, D]. The `last` one computes its queries and MLP at the
 /// tables' chosen positions alone, where there are any: [N, D].
 at::Tensor run_block(const Transformer::Block& block, const at::Tensor& x_BTD,
-                     const TransformerConfig& config, const PassTables& tables, bool last);
+                     const TransformerConfig& config, const PassTables& tables, bool last,
+                     Recompute recompute = Recompute::kNothing);
 
 }  // namespace mmada

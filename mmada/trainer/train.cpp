@@ -76,8 +76,10 @@ Sharding parse_sharding(Fields fields, const LoadOptions& load) {
   policy.compute = scalar_type_from_name(load.dtype);
   policy.reduce = scalar_type_from_name(fields.choice("reduce_dtype", {"fp32", "bf16"}, "fp32"));
   policy.device = device_from_name(load.device);
-  if (fields.choice("recompute", {"none", "blocks"}, "none") == "blocks")
-    sharding.recompute = Recompute::kBlocks;
+  const std::string recompute = fields.choice("recompute", {"none", "norms_and_swiglu", "blocks"}, "none");
+  sharding.recompute = recompute == "none"     ? Recompute::kNothing
+                       : recompute == "blocks" ? Recompute::kBlocks
+                                               : Recompute::kNormsAndSwiglu;
   fields.finish();
   return sharding;
 }

@@ -11,6 +11,7 @@
 #include "mmada/diffusion/losses.h"
 #include "mmada/trainer/optimizer.h"
 #include "tests/distributed/ranks.h"
+#include "tests/support/memory_meter.h"
 
 namespace mmada {
 namespace {
@@ -150,7 +151,7 @@ void compare(const Trace& found, const Trace& expected) {
 std::vector<Variant> variants() {
   std::vector<Variant> result;
   for (const bool tied : {false, true})
-    for (const Recompute recompute : {Recompute::kNothing, Recompute::kBlocks})
+    for (const Recompute recompute : {Recompute::kNothing, Recompute::kNormsAndSwiglu, Recompute::kBlocks})
       result.push_back({tied, recompute, {}});
   return result;
 }
@@ -182,6 +183,28 @@ TEST_CASE("an idle pass leaves gradients as they are, bit for bit") {
   idle.backward();
   for (size_t i = 0; i < before.size(); ++i)
     CHECK(at::equal(model->segments()[i].first.master.grad(), before[i]));
+}
+
+/// Bytes that a forward pass leaves behind for its backward pass.
+int64_t kept_bytes(Recompute recompute) {
+  const auto model = sharded_transformer({}, {false, recompute, {}});
+  const auto meter = std::make_shared<test::TensorMemoryMeter>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
+  const RowGroup rows = rows_of(0, 0, kRows);
+  const int64_t before = meter->live;
+  const Losses losses = weighted_losses(
+      TokenLogprobs([&](const auto&... arguments) { return model->logprobs(arguments...); }), {rows});
+  return meter->live - before;
+}
+
+TEST_CASE("what is computed anew is not kept") {
+  const int64_t all = kept_bytes(Recompute::kNothing), some = kept_bytes(Recompute::kNormsAndSwiglu),
+                least = kept_bytes(Recompute::kBlocks);
+  // a full block keeps two norms and a SwiGLU less, a partial one two norms and a SwiGLU of fewer rows
+  const int64_t tokens = kRows * kTokens, chosen = 4 * kRows, width = 24, hidden = 40;
+  const int64_t saved = tokens * (2 * width + hidden) + tokens * width + chosen * (2 * width + hidden);
+  CHECK(all - some == Approx(4 * saved).epsilon(0.05));
+  CHECK(least < some / 2);
 }
 
 TEST_CASE("bf16 in every rank", "[.bf16]") {

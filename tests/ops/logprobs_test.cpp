@@ -2,29 +2,17 @@
 #include "mmada/ops/logprobs.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/Allocator.h>
-#include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
 
 #include "mmada/core/check.h"
+#include "tests/support/memory_meter.h"
 #include "tests/support/tensors.h"
 
 namespace mmada {
 namespace {
-
-// Counts the bytes of live CPU tensors through the allocator's own reports. Process memory would also count
-// the libraries that a first call pages in, which differs with the threads and with what ran before.
-struct TensorMemoryMeter : c10::MemoryReportingInfoBase {
-  int64_t live = 0, peak = 0;
-  void reportMemoryUsage(void*, int64_t bytes, size_t, size_t, c10::Device) override {
-    live += bytes;
-    peak = std::max(peak, live);
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-};
 
 struct Problem {
   at::Tensor hidden, head, targets;
@@ -149,7 +137,7 @@ TEST_CASE("peak scratch memory stays bounded where the logits would take far mor
   const Problem problem = make_problem(4096, 4, 40000);  // logits: 655 MB in fp32
   const at::Tensor hidden = problem.hidden.set_requires_grad(true),
                    head = problem.head.set_requires_grad(true);
-  const auto meter = std::make_shared<TensorMemoryMeter>();
+  const auto meter = std::make_shared<test::TensorMemoryMeter>();
   {
     const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
     masked_token_logprobs(hidden, head, problem.targets, true).logprobs_N.sum().backward();
