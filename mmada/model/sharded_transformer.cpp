@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <span>
 
 #include "mmada/core/check.h"
 #include "mmada/ops/rms_norm.h"
@@ -33,6 +34,21 @@ ShardedModel::NamedShapes shapes_of(std::span<const NamedParameter> parameters) 
 
 }  // namespace
 
+std::vector<TransformerUnit> transformer_units(const TransformerConfig& config) {
+  const auto parameters = Transformer(config, at::TensorOptions(at::kMeta)).parameters();
+  const std::span<const NamedParameter> all(parameters);
+  const size_t blocks = kBlockParameters * static_cast<size_t>(config.n_layers);
+  std::vector<TransformerUnit> units{{"embedding", shapes_of(all.first(1))}};
+  for (size_t i = 0; i < static_cast<size_t>(config.n_layers); ++i)
+    units.push_back({cat("block ", i), shapes_of(all.subspan(1 + kBlockParameters * i, kBlockParameters))});
+  const ShardedModel::NamedShapes last = shapes_of(all.subspan(1 + blocks));
+  if (config.tie_word_embeddings)
+    units.front().shapes.push_back(last.front());
+  else
+    units.push_back({"head", last});
+  return units;
+}
+
 ShardedTransformer::ShardedTransformer(const TransformerConfig& config, Group group,
                                        const ShardPolicy& policy, Recompute recompute,
                                        const ShardedModel::Fill& fill)
@@ -41,16 +57,7 @@ ShardedTransformer::ShardedTransformer(const TransformerConfig& config, Group gr
       device_(policy.device),
       recompute_(recompute),
       shards_(std::move(group), policy) {
-  const std::span<const NamedParameter> all(parameters_);
-  const size_t blocks = kBlockParameters * static_cast<size_t>(config.n_layers);
-  ShardedModel::NamedShapes first = shapes_of(all.first(1)), last = shapes_of(all.subspan(1 + blocks));
-  if (config.tie_word_embeddings) first.push_back(last.front());
-  shards_.add("embedding", first, fill);
-  for (int64_t i = 0; i < config.n_layers; ++i)
-    shards_.add(cat("block ", i),
-                shapes_of(all.subspan(1 + kBlockParameters * static_cast<size_t>(i), kBlockParameters)),
-                fill);
-  if (!config.tie_word_embeddings) shards_.add("head", last, fill);
+  for (const auto& [name, shapes] : transformer_units(config)) shards_.add(name, shapes, fill);
 }
 
 std::vector<std::pair<ShardSegment, ParameterKind>> ShardedTransformer::segments() const {

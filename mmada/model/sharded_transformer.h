@@ -13,6 +13,13 @@
 
 namespace mmada {
 
+/// A unit of the transformer and its parameters.
+struct TransformerUnit {
+  std::string name;
+  ShardedModel::NamedShapes shapes;
+};
+std::vector<TransformerUnit> transformer_units(const TransformerConfig& config);
+
 /// The transformer over processes: units of the embedding, of each block, and of ln_f with the head, whose
 /// parameters lie in shards (ShardedModel). With tied embeddings ln_f and the head belong to the first unit.
 class ShardedTransformer {

@@ -12,10 +12,6 @@
 namespace mmada {
 namespace {
 
-int64_t row_length(const RowSettings& settings, const FlowConfig& flow) {
-  return flow.length > 0 ? flow.length : settings.text_budget + settings.image_tokens + 3;
-}
-
 /// Makes the reasoning prompt. A row cut inside its reasoning keeps what it has: it holds no answer to learn.
 void give_reasoning(const TokenLayout& layout, const EncodedSample& sample, Row* row) {
   const bool own_bos = !sample.text.empty() && sample.text.front() == layout.bos;
@@ -88,6 +84,10 @@ RowGroup join_slices(const RowSettings& settings, const std::vector<Slice>& slic
 }
 
 }  // namespace
+
+int64_t row_length(const RowSettings& settings, const FlowConfig& flow) {
+  return flow.length > 0 ? flow.length : settings.text_budget + settings.image_tokens + 3;
+}
 
 Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
              bool drop_condition) {

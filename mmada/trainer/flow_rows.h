@@ -22,6 +22,9 @@ struct RowSettings {
   uint64_t seed = 0;
 };
 
+/// Tokens of a flow's rows.
+int64_t row_length(const RowSettings& settings, const FlowConfig& flow);
+
 /// Lays a sample out as the flow's row (SPEC 4).
 Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
              bool drop_condition);
