@@ -30,6 +30,7 @@ struct Options {
   std::string resume;
   int processes = 1;
   int64_t restarts = 0;
+  bool dry_run = false, force = false;
   bool json = false;
 };
 
@@ -55,6 +56,7 @@ LaunchOptions processes_of(const Options& options) {
                     .processes = options.processes};
   if (!options.resume.empty()) run.command.insert(run.command.end(), {"--resume", options.resume});
   if (options.json) run.command.push_back("--json");
+  if (options.force) run.command.push_back("--force");
   run.command.insert(run.command.end(), options.overrides.begin(), options.overrides.end());
   if (!system_variable("OMP_NUM_THREADS")) {
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
@@ -115,7 +117,65 @@ void report_lost_rank(const std::string& run, const LostRank& lost) {
   ::_exit(1);
 }
 
+void print_plan(const TrainingPlan& plan) {
+  const auto line = [](const char* name, double value, const char* unit) {
+    std::printf("%-46s %12.3f %s\n", name, value, unit);
+  };
+  const auto gigabytes = [&](const char* name, int64_t bytes) {
+    line(name, static_cast<double>(bytes) / 1e9, "GB");
+  };
+  std::printf("in each of %lld processes:\n", static_cast<long long>(plan.run.processes));
+  gigabytes("parameters", plan.memory.parameters);
+  gigabytes("gradients", plan.memory.gradients);
+  gigabytes("optimizer", plan.memory.optimizer);
+  gigabytes("activations", plan.memory.activations);
+  gigabytes("logits, or a block on its way back", plan.memory.working);
+  gigabytes("together", plan.memory.total());
+  gigabytes("gathered in a step", plan.work.gathered_bytes);
+  gigabytes("reduced in a step", plan.work.reduced_bytes);
+  line("computed in a step", plan.work.flops / 1e12, "TFLOP");
+  line("computed anew in a step", plan.work.extra_flops / 1e12, "TFLOP");
+  const DeviceModel device;
+  std::printf("prediction, measured by nobody, for %s (%.0f TFLOP/s, half of them in products, %.0f GB/s):\n",
+              device.name.c_str(), device.peak_flops / 1e12, device.bytes_per_second / 1e9);
+  line("seconds a step", plan.prediction.step_seconds, "s");
+  line("tokens a second in each process", plan.prediction.tokens_per_second, "");
+  line("model FLOPs utilization", 100 * plan.prediction.model_flops_utilization, "%");
+}
+
+Json plan_json(const TrainingPlan& plan) {
+  const auto& [parameters, gradients, optimizer, activations, working] = plan.memory;
+  return {{"processes", plan.run.processes},
+          {"memory_bytes",
+           {{"parameters", parameters},
+            {"gradients", gradients},
+            {"optimizer", optimizer},
+            {"activations", activations},
+            {"working", working},
+            {"total", plan.memory.total()}}},
+          {"gathered_bytes", plan.work.gathered_bytes},
+          {"reduced_bytes", plan.work.reduced_bytes},
+          {"flops", plan.work.flops},
+          {"extra_flops", plan.work.extra_flops},
+          {"tokens", plan.work.tokens},
+          {"prediction",
+           {{"device", DeviceModel().name},
+            {"step_seconds", plan.prediction.step_seconds},
+            {"tokens_per_second", plan.prediction.tokens_per_second},
+            {"model_flops_utilization", plan.prediction.model_flops_utilization}}}};
+}
+
+void show_plan(const Options& options) {
+  const Json config = load_config(options.config, options.overrides);
+  const TrainingPlan plan = plan_training(config, options.config, options.processes);
+  if (options.json)
+    print_json(plan_json(plan));
+  else
+    print_plan(plan);
+}
+
 void run(const Options& options) {
+  if (options.dry_run) return show_plan(options);
   if (options.processes > 1 || options.restarts > 0) return run_processes(options);
   std::vector<std::string> overrides = options.overrides;
   if (!options.resume.empty()) overrides.push_back("experiment.resume_from_checkpoint=" + options.resume);
@@ -125,6 +185,7 @@ void run(const Options& options) {
   hooks.log = &std::cerr;
   hooks.terminal = ::isatty(STDERR_FILENO) != 0;
   hooks.stop = [] { return stop_signal != 0; };
+  hooks.force = options.force;
   hooks.lost = [run = output_dir(config, options)](const LostRank& lost) { report_lost_rank(run, lost); };
   try {
     const TrainOutcome outcome = train(config, options.config, hooks);
@@ -164,7 +225,11 @@ void add_train(CLI::App& app) {
           "failures without a new checkpoint end the run")
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
-  verb->add_flag("--json", options->json, "Print one JSON object: step, checkpoint, stopped");
+  verb->add_flag(
+      "--dry-run", options->dry_run,
+      "Check everything, print the memory, traffic and work of each of --nproc processes, train nothing");
+  verb->add_flag("--force", options->force, "Start even where the planned memory is not there");
+  verb->add_flag("--json", options->json, "Print one JSON object: step, checkpoint, stopped; or the plan");
   verb->callback([options] { run(*options); });
 }
 

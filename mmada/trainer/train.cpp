@@ -10,7 +10,7 @@
 #include "mmada/data/source.h"
 #include "mmada/distributed/environment.h"
 #include "mmada/trainer/build_model.h"
-#include "mmada/trainer/sft_step.h"
+#include "mmada/trainer/sft_setup.h"
 #include "mmada/trainer/text_tokenizer.h"
 #include "mmada/trainer/tokenizer_step.h"
 
@@ -37,89 +37,6 @@ Common parse_common(Fields& fields, const Json& config) {
   return common;
 }
 
-LossCompat parse_loss_compat(Fields fields) {
-  const bool reference = fields.choice("compat", {"fixed", "reference"}, "fixed") == "reference";
-  LossCompat compat = reference ? LossCompat::reference() : LossCompat::fixed();
-  compat.t2i_boundary_targets = fields.boolean("t2i_boundary_targets", compat.t2i_boundary_targets);
-  compat.t2i_code_window = fields.boolean("t2i_code_window", compat.t2i_code_window);
-  compat.t2i_inverse_time = fields.boolean("t2i_inverse_time", compat.t2i_inverse_time);
-  fields.finish();
-  return compat;
-}
-
-struct Pictures {
-  std::string path;
-  SampleEncoder::Options options;
-};
-
-Pictures parse_pictures(Fields fields) {
-  Pictures pictures;
-  pictures.path = fields.string("from", "");
-  pictures.options.resolution = fields.integer("resolution", 1, kMaxSide, pictures.options.resolution);
-  pictures.options.fit = fit_from_name(fields.choice("fit", {"clip", "squash", "pad"}, "clip"));
-  pictures.options.cached_pictures =
-      fields.integer("cached_pictures", 0, 1 << 26, pictures.options.cached_pictures);
-  fields.finish();
-  return pictures;
-}
-
-struct Sharding {
-  ShardPolicy policy;
-  Recompute recompute = Recompute::kNothing;
-};
-
-Sharding parse_sharding(Fields fields, const LoadOptions& load) {
-  Sharding sharding;
-  ShardPolicy& policy = sharding.policy;
-  policy.release = fields.integer("zero", 2, 3, 3) == 3;
-  policy.prefetch = fields.boolean("prefetch", policy.prefetch);
-  policy.compute = scalar_type_from_name(load.dtype);
-  policy.reduce = scalar_type_from_name(fields.choice("reduce_dtype", {"fp32", "bf16"}, "fp32"));
-  policy.device = device_from_name(load.device);
-  const std::string recompute = fields.choice("recompute", {"none", "norms_and_swiglu", "blocks"}, "none");
-  sharding.recompute = recompute == "none"     ? Recompute::kNothing
-                       : recompute == "blocks" ? Recompute::kBlocks
-                                               : Recompute::kNormsAndSwiglu;
-  fields.finish();
-  return sharding;
-}
-
-SftStep make_sft_step(Fields& fields, const std::string& source, const Common& common, const Group& group) {
-  SftStep::Options options;
-  const uint64_t seed = common.trainer.seed;
-  options.micro_batches = common.trainer.gradient_accumulation_steps;
-  options.rows.seed = seed;
-  options.rows.compat = parse_loss_compat(fields.object("loss"));
-  Fields dataset = fields.object("dataset");
-  options.flows = FlowPlan(dataset, source);
-  options.rows.text_budget = dataset.integer("max_seq_length", 2, kMaxTokens);
-  options.rows.stratified_times = dataset.boolean("stratified_times", true);
-  dataset.finish();
-  const Pictures pictures = parse_pictures(fields.object("image_tokenizer"));
-  options.rows.attention_mode =
-      attention_mode_from_name(fields.choice("attention_mode", {"hard", "none", "additive_one"}, "hard"));
-  Fields gate = fields.object("condition_gate");
-  options.gate.rows = gate.integer("rows", 2, kMaxTokens, options.gate.rows);
-  gate.finish();
-  const auto [policy, recompute] = parse_sharding(fields.object("sharding"), common.load);
-  Fields model = fields.object("model");
-  fields.finish();
-
-  std::shared_ptr<const Magvit2> images;
-  if (!pictures.path.empty())
-    images = std::make_shared<const Magvit2>(
-        load_image_tokenizer(pictures.path, {.device = common.load.device, .dtype = ""}));
-  BuiltModel built = build_model(model, images == nullptr ? 0 : images->config().codebook_size(), seed);
-  options.tokenizer_source = built.tokenizer_source;
-  options.weights = at::TensorOptions(policy.device).dtype(policy.compute);
-  options.rows.layout = built.model.layout;
-  SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, pictures.options);
-  options.rows.image_tokens = encoder.image_tokens();
-  options.rows.assistant = built.model.tokenizer->encode("assistant");
-  auto transformer = std::make_unique<ShardedTransformer>(built.sizes, group, policy, recompute, built.fill);
-  return {std::move(built.model), std::move(transformer), std::move(encoder), std::move(options)};
-}
-
 TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
   TokenizerStep::Options options;
   const uint64_t seed = common.trainer.seed;
@@ -142,6 +59,24 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
 
 }  // namespace
 
+TrainingPlan plan_training(const Json& config, const std::string& source, int64_t processes) {
+  Fields fields(config, source);
+  const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
+  MMADA_CHECK(task == "transformer", source, ": field `task`: found \"", task,
+              "\", expected \"transformer\", the only one whose memory is planned");
+  Common common = parse_common(fields, config);
+  common.load.device = "cpu";  // what is planned needs not to be here
+  const SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
+  for (const auto& phase : setup.options.flows.all())
+    for (const FlowConfig& flow : phase)
+      make_source(flow.source, "dataset.flows." + flow.name + ".source", 0);
+  TrainingPlan plan{.run = run_shape(setup, processes)};
+  plan.memory = memory_plan(plan.run);
+  plan.work = work_plan(plan.run);
+  plan.prediction = predict_speed(plan.run);
+  return plan;
+}
+
 TrainOutcome train(const Json& config, const std::string& source, const TrainHooks& hooks) {
   Fields fields(config, source);
   const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
@@ -152,9 +87,10 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     return {.step = 0, .checkpoint = train_text_tokenizer(fields, config, hooks.log), .stopped = false};
   Common common = parse_common(fields, config);
   if (task == "transformer") {
+    SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
+    if (!hooks.force) check_room(setup, environment.world_size, source);
     if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
-    const Group group = Group::connect(environment, common.processes);
-    SftStep step = make_sft_step(fields, source, common, group);
+    SftStep step = make_sft_step(std::move(setup), Group::connect(environment, common.processes));
     return Trainer(step, std::move(common.trainer), hooks).run();
   }
   TokenizerStep step = make_tokenizer_step(fields, common);

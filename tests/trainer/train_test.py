@@ -5,12 +5,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from training_run import STEPS, config, interrupt, losses, metrics, straight, train, weights_hash
+from training_run import PROGRAM, STEPS, config, interrupt, losses, metrics, straight, train, weights_hash
 
 
 def test_a_run_leaves_losses_gate_and_published_models(config):
@@ -86,6 +87,30 @@ def test_values_that_stay_not_finite_stop_the_run_with_status_65_before_anything
     log = train(tmp_path / "nan.json", check=65)
     assert "nan" in log and "step 0" in log and "stopped after 3 such steps in a row" in log
     assert not glob.glob(f"{tmp_path}/run/*checkpoint*")
+
+
+def plan(config, *overrides):
+    done = subprocess.run([PROGRAM, "train", "--config", str(config), "--dry-run", "--json", *overrides], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_dry_run_checks_and_plans_and_leaves_nothing(config, tmp_path):
+    alone, shared = plan(config, f"experiment.output_dir={tmp_path}/run"), plan(config, f"experiment.output_dir={tmp_path}/run", "--nproc", "4")
+    assert not (tmp_path / "run").exists()
+    memory = shared["memory_bytes"]
+    assert memory["total"] == sum(value for name, value in memory.items() if name != "total")
+    assert 3.8 * memory["optimizer"] < alone["memory_bytes"]["optimizer"] < 4.01 * memory["optimizer"]
+    assert alone["gathered_bytes"] == 0 < shared["gathered_bytes"]
+    assert "did you mean `learning_rate`" in train(config, "--dry-run", "optimizer.learning_rat=1", check=1)
+    assert "dataset.flows.t2i.source" in train(config, "--dry-run", 'dataset.flows.0.source={"type": "shapes", "task": "none"}', check=1)
+
+
+def test_a_run_that_cannot_fit_is_refused_unless_forced(config, tmp_path):
+    huge = [f"experiment.output_dir={tmp_path}", "dataset.flows.0.rows=60000", "model.architecture.n_layers=200", "dataset.phases=[]"]
+    log = train(config, *huge, check=1)
+    assert "of memory left" in log and "--force" in log
+    assert "memory left" not in train(config, "--force", "training.max_train_steps=2", f"experiment.output_dir={tmp_path}")
 
 
 def test_mistakes_in_the_configuration_exit_with_their_status(config):

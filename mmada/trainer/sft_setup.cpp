@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/sft_setup.h"
+
+#include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
+
+#include <cstdio>
+#include <fstream>
+#include <optional>
+
+#include "mmada/core/check.h"
+
+namespace mmada {
+namespace {
+
+constexpr int64_t kMaxTokens = 1 << 20, kMaxSide = 1 << 14;
+
+LossCompat parse_loss_compat(Fields fields) {
+  const bool reference = fields.choice("compat", {"fixed", "reference"}, "fixed") == "reference";
+  LossCompat compat = reference ? LossCompat::reference() : LossCompat::fixed();
+  compat.t2i_boundary_targets = fields.boolean("t2i_boundary_targets", compat.t2i_boundary_targets);
+  compat.t2i_code_window = fields.boolean("t2i_code_window", compat.t2i_code_window);
+  compat.t2i_inverse_time = fields.boolean("t2i_inverse_time", compat.t2i_inverse_time);
+  fields.finish();
+  return compat;
+}
+
+struct Pictures {
+  std::string path;
+  SampleEncoder::Options options;
+};
+
+Pictures parse_pictures(Fields fields) {
+  Pictures pictures;
+  pictures.path = fields.string("from", "");
+  pictures.options.resolution = fields.integer("resolution", 1, kMaxSide, pictures.options.resolution);
+  pictures.options.fit = fit_from_name(fields.choice("fit", {"clip", "squash", "pad"}, "clip"));
+  pictures.options.cached_pictures =
+      fields.integer("cached_pictures", 0, 1 << 26, pictures.options.cached_pictures);
+  fields.finish();
+  return pictures;
+}
+
+struct Sharding {
+  ShardPolicy policy;
+  Recompute recompute = Recompute::kNothing;
+};
+
+Sharding parse_sharding(Fields fields, const LoadOptions& load) {
+  Sharding sharding;
+  ShardPolicy& policy = sharding.policy;
+  policy.release = fields.integer("zero", 2, 3, 3) == 3;
+  policy.prefetch = fields.boolean("prefetch", policy.prefetch);
+  policy.compute = scalar_type_from_name(load.dtype);
+  policy.reduce = scalar_type_from_name(fields.choice("reduce_dtype", {"fp32", "bf16"}, "fp32"));
+  policy.device = device_from_name(load.device);
+  const std::string recompute = fields.choice("recompute", {"none", "norms_and_swiglu", "blocks"}, "none");
+  sharding.recompute = recompute == "none"     ? Recompute::kNothing
+                       : recompute == "blocks" ? Recompute::kBlocks
+                                               : Recompute::kNormsAndSwiglu;
+  fields.finish();
+  return sharding;
+}
+
+/// Bytes that the device has left; none where that is not known.
+std::optional<int64_t> available_bytes(at::Device device) {
+  if (!device.is_cpu())
+    return static_cast<int64_t>(at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
+  std::ifstream memory("/proc/meminfo");
+  for (std::string line; std::getline(memory, line);)
+    if (line.starts_with("MemAvailable:")) return std::stoll(line.substr(13)) * 1024;
+  return std::nullopt;
+}
+
+std::string gigabytes(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+}  // namespace
+
+SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOptions& trainer,
+                    const LoadOptions& load) {
+  SftStep::Options options;
+  const uint64_t seed = trainer.seed;
+  options.micro_batches = trainer.gradient_accumulation_steps;
+  options.rows.seed = seed;
+  options.rows.compat = parse_loss_compat(fields.object("loss"));
+  Fields dataset = fields.object("dataset");
+  options.flows = FlowPlan(dataset, source);
+  options.rows.text_budget = dataset.integer("max_seq_length", 2, kMaxTokens);
+  options.rows.stratified_times = dataset.boolean("stratified_times", true);
+  dataset.finish();
+  const Pictures pictures = parse_pictures(fields.object("image_tokenizer"));
+  options.rows.attention_mode =
+      attention_mode_from_name(fields.choice("attention_mode", {"hard", "none", "additive_one"}, "hard"));
+  Fields gate = fields.object("condition_gate");
+  options.gate.rows = gate.integer("rows", 2, kMaxTokens, options.gate.rows);
+  gate.finish();
+  const auto [policy, recompute] = parse_sharding(fields.object("sharding"), load);
+  Fields model = fields.object("model");
+  fields.finish();
+
+  std::shared_ptr<const Magvit2> images;
+  if (!pictures.path.empty())
+    images = std::make_shared<const Magvit2>(
+        load_image_tokenizer(pictures.path, {.device = load.device, .dtype = ""}));
+  BuiltModel built = build_model(model, images == nullptr ? 0 : images->config().codebook_size(), seed);
+  options.tokenizer_source = built.tokenizer_source;
+  options.weights = at::TensorOptions(policy.device).dtype(policy.compute);
+  options.rows.layout = built.model.layout;
+  SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, pictures.options);
+  options.rows.image_tokens = encoder.image_tokens();
+  options.rows.assistant = built.model.tokenizer->encode("assistant");
+  return {.options = std::move(options),
+          .built = std::move(built),
+          .encoder = std::move(encoder),
+          .policy = policy,
+          .recompute = recompute,
+          .averaged_weights = trainer.optimizer.ema_decay > 0};
+}
+
+SftStep make_sft_step(SftSetup setup, Group group) {
+  auto transformer = std::make_unique<ShardedTransformer>(setup.built.sizes, std::move(group), setup.policy,
+                                                          setup.recompute, setup.built.fill);
+  return {std::move(setup.built.model), std::move(transformer), std::move(setup.encoder),
+          std::move(setup.options)};
+}
+
+RunShape run_shape(const SftSetup& setup, int64_t processes) {
+  RunShape most;
+  for (const auto& phase : setup.options.flows.all()) {
+    const RunShape run{.model = setup.built.sizes,
+                       .processes = processes,
+                       .policy = setup.policy,
+                       .recompute = setup.recompute,
+                       .averaged_weights = setup.averaged_weights,
+                       .micro_batches = setup.options.micro_batches,
+                       .passes = pass_shapes(phase, setup.options.rows, processes)};
+    if (most.passes.empty() || memory_plan(run).total() > memory_plan(most).total()) most = run;
+  }
+  return most;
+}
+
+void check_room(const SftSetup& setup, int64_t processes, const std::string& source) {
+  const auto available = available_bytes(setup.policy.device);
+  if (!available) return;
+  const MemoryPlan plan = memory_plan(run_shape(setup, processes));
+  // processes of other machines are counted too where they share this one's memory: there is no telling
+  const int64_t here = setup.policy.device.is_cpu() ? processes : 1;
+  MMADA_CHECK(plan.total() * here <= *available, source, ": found ", gigabytes(*available),
+              " of memory left, expected ", gigabytes(plan.total() * here), ": each process needs ",
+              gigabytes(plan.parameters), " for parameters, ", gigabytes(plan.gradients), " for gradients, ",
+              gigabytes(plan.optimizer), " for the optimizer and ",
+              gigabytes(plan.activations + plan.working), " for activations; --force tries all the same");
+}
+
+}  // namespace mmada
