@@ -19,6 +19,9 @@ struct RowSettings {
   AttentionMode attention_mode = AttentionMode::kHard;
   LossCompat compat;
   bool stratified_times = true;
+  /// SPEC 6.2: every process draws the times, masks and dropped conditions of its rows from the same streams,
+  /// as the reference does; otherwise every row of a step has streams of its own.
+  bool identical_rank_streams = false;
   uint64_t seed = 0;
 };
 

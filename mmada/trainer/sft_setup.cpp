@@ -91,6 +91,7 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   options.flows = FlowPlan(dataset, source);
   options.rows.text_budget = dataset.integer("max_seq_length", 2, kMaxTokens);
   options.rows.stratified_times = dataset.boolean("stratified_times", true);
+  options.rows.identical_rank_streams = dataset.boolean("identical_rank_streams", false);
   dataset.finish();
   const Pictures pictures = parse_pictures(fields.object("image_tokenizer"));
   options.rows.attention_mode =

@@ -5,6 +5,8 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <chrono>
+#include <numeric>
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
@@ -58,27 +60,40 @@ SampleSource& SftStep::source_of(const FlowConfig& flow) {
 }
 
 std::vector<SftStep::MicroBatch> SftStep::draw(int64_t step) {
+  const auto begin = std::chrono::steady_clock::now();
   std::vector<MicroBatch> batches(options_.micro_batches);
-  const int64_t slices = options_.micro_batches * group().size();
   for (const FlowConfig& flow : options_.flows.at(step)) {
     SampleSource& source = source_of(flow);
+    const std::vector<Span> shares = shares_of(flow);
+    const int64_t own = std::accumulate(shares.begin(), shares.end(), int64_t{0},
+                                        [](int64_t sum, const Span& share) { return sum + share.size(); });
     const int64_t total = flow.rows * options_.micro_batches;
-    int64_t passed = 0;
-    for (int64_t micro = 0; micro < options_.micro_batches; ++micro) {
-      const int64_t slice = micro * group().size() + group().rank();
-      const int64_t begin = total * slice / slices, end = total * (slice + 1) / slices;
-      source.skip(begin - passed);
+    int64_t passed = 0, made = 0;
+    for (size_t micro = 0; micro < shares.size(); ++micro) {
+      const Span share = shares[micro];
+      source.skip(share.begin - passed);
       const std::vector<EncodedSample> samples = encoder_.encode(
-          take(source, end - begin), flow.given_reasoning_prob > 0, flow.masked_words, flow.unlearned_words);
-      passed = end;
+          take(source, share.size()), flow.given_reasoning_prob > 0, flow.masked_words, flow.unlearned_words);
+      passed = share.end;
+      const RowPlace place =
+          options_.rows.identical_rank_streams ? RowPlace{made, own} : RowPlace{share.begin, total};
+      made += share.size();
       batches[micro].push_back(
-          {.flow = &flow,
-           .rows = noise_rows(options_.rows, flow, step, samples, {.begin = begin, .total = total}),
-           .targets = {}});
+          {.flow = &flow, .rows = noise_rows(options_.rows, flow, step, samples, place), .targets = {}});
     }
     source.skip(total - passed);
   }
+  data_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return batches;
+}
+
+/// This process's rows of each micro-batch, among the step's rows of a flow.
+std::vector<Span> SftStep::shares_of(const FlowConfig& flow) const {
+  const int64_t slices = options_.micro_batches * group().size(), total = flow.rows * options_.micro_batches;
+  std::vector<Span> shares;
+  for (int64_t slice = group().rank(); slice < slices; slice += group().size())
+    shares.push_back({total * slice / slices, total * (slice + 1) / slices});
+  return shares;
 }
 
 /// Every target's weight, by what the processes count together.
@@ -116,6 +131,7 @@ StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<dou
   losses.push_back(static_cast<double>(tokens));
   const std::vector<double> sums = group().sum(std::move(losses));
   StepReport report;
+  report.data_seconds = data_seconds_;
   report.tokens = static_cast<int64_t>(sums.back());
   for (size_t i = 0; i < flows.size(); ++i) {
     report.parts.emplace_back("loss/" + flows[i].name, sums[i]);

@@ -48,6 +48,7 @@ class SftStep : public TrainStep {
   using MicroBatch = std::vector<FlowBatch>;
 
   SampleSource& source_of(const FlowConfig& flow);
+  std::vector<Span> shares_of(const FlowConfig& flow) const;
   /// This process's rows of each micro-batch.
   std::vector<MicroBatch> draw(int64_t step);
   void weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const;
@@ -58,6 +59,7 @@ class SftStep : public TrainStep {
   std::unique_ptr<ShardedTransformer> transformer_;
   SampleEncoder encoder_;
   Options options_;
+  double data_seconds_ = 0;                                       ///< of the last draw()
   std::map<std::string, std::unique_ptr<SampleSource>> sources_;  ///< by FlowConfig::source_key
 };
 

@@ -51,7 +51,7 @@ auto at_step(int64_t step, Work&& work) {
 /// Sums metrics over the steps since the last line, so that a line holds means.
 class Trainer::Interval {
  public:
-  void add(const MetricValues& values, int64_t tokens, int64_t rows) {
+  void add(const MetricValues& values, const StepReport& report) {
     for (const auto& [name, value] : values) {
       const auto same =
           std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
@@ -60,8 +60,9 @@ class Trainer::Interval {
       else
         same->total += value, ++same->count;
     }
-    tokens_ += tokens;
-    rows_ += rows;
+    tokens_ += report.tokens;
+    rows_ += report.rows;
+    data_seconds_ += report.data_seconds;
   }
   /// Runs work whose time does not count towards the rates.
   template <class Work>
@@ -78,6 +79,7 @@ class Trainer::Interval {
     const double seconds = seconds_since(begin_);
     values.emplace_back("rows_per_second", static_cast<double>(rows_) / seconds);
     values.emplace_back("tokens_per_second", static_cast<double>(tokens_) / seconds);
+    values.emplace_back("data_share", data_seconds_ / seconds);
     *this = Interval();
     return values;
   }
@@ -90,6 +92,7 @@ class Trainer::Interval {
   };
   std::vector<Sum> sums_;
   int64_t tokens_ = 0, rows_ = 0;
+  double data_seconds_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
@@ -265,7 +268,7 @@ StepReport Trainer::one_step(int64_t step, Interval* interval) {
     optimizer_.step(factor);
   }
   values.emplace_back("skipped_step", skipped_ > 0 ? 1.0 : 0.0);
-  interval->add(values, report.tokens, report.rows);
+  interval->add(values, report);
   return report;
 }
 

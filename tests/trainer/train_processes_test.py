@@ -36,6 +36,16 @@ def test_several_processes_take_the_steps_of_one(config, tmp_path, processes):
         assert max(np.abs(ours[key] - theirs[key]).max() for key in theirs) < 1e-6
 
 
+def test_ranks_draw_from_identical_streams_only_on_request(config, tmp_path):
+    runs = {}
+    for identical in ("false", "true"):
+        run = tmp_path / identical
+        train(config, f"experiment.output_dir={run}", "--nproc", 2, f"dataset.identical_rank_streams={identical}", "training.max_train_steps=2")
+        runs[identical] = losses(run)[1]["loss"]
+    assert runs["false"] == pytest.approx(losses(straight(config))[1]["loss"], rel=1e-6)
+    assert runs["true"] != pytest.approx(runs["false"], rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def pair(config):
     """An uninterrupted run of two processes."""
