@@ -6,6 +6,7 @@
 #include "mmada/core/rng.h"
 #include "mmada/data/jsonl.h"
 #include "mmada/data/shapes_source.h"
+#include "mmada/data/webdataset.h"
 
 namespace mmada {
 namespace {
@@ -74,9 +75,10 @@ std::unique_ptr<SampleSource> make_mixture_source(const Json& options, const std
 std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name,
                                           uint64_t seed) {
   Fields fields(options, source_name);
-  const std::string type = fields.choice("type", {"shapes", "jsonl", "mixture"});
+  const std::string type = fields.choice("type", {"shapes", "jsonl", "mixture", "webdataset"});
   if (type == "shapes") return make_shapes_source(options, source_name, seed);
   if (type == "jsonl") return make_jsonl_source(options, source_name, seed);
+  if (type == "webdataset") return make_webdataset_source(options, source_name, seed);
   return make_mixture_source(options, source_name, seed);
 }
 
