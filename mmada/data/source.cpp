@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/data/source.h"
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "mmada/core/rng.h"
+#include "mmada/data/folders.h"
 #include "mmada/data/jsonl.h"
 #include "mmada/data/shapes_source.h"
+#include "mmada/data/tables.h"
 #include "mmada/data/webdataset.h"
 
 namespace mmada {
@@ -74,12 +78,23 @@ std::unique_ptr<SampleSource> make_mixture_source(const Json& options, const std
 
 std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name,
                                           uint64_t seed) {
-  Fields fields(options, source_name);
-  const std::string type = fields.choice("type", {"shapes", "jsonl", "mixture", "webdataset"});
-  if (type == "shapes") return make_shapes_source(options, source_name, seed);
-  if (type == "jsonl") return make_jsonl_source(options, source_name, seed);
-  if (type == "webdataset") return make_webdataset_source(options, source_name, seed);
-  return make_mixture_source(options, source_name, seed);
+  using Make = std::unique_ptr<SampleSource> (*)(const Json&, const std::string&, uint64_t);
+  static const std::vector<std::pair<std::string, Make>> kMakers = {
+      {"shapes", make_shapes_source},
+      {"jsonl", make_jsonl_source},
+      {"mixture", make_mixture_source},
+      {"webdataset", make_webdataset_source},
+      {"vqa_json", make_vqa_json_source},
+      {"cot_csv", make_cot_csv_source},
+      {"image_folder", make_image_folder_source},
+      {"caption_folder", make_caption_folder_source},
+      {"r2i_folder", make_r2i_folder_source},
+  };
+  std::vector<std::string> types;
+  for (const auto& [name, make] : kMakers) types.push_back(name);
+  const std::string type = Fields(options, source_name).choice("type", types);
+  return std::ranges::find(kMakers, type, &std::pair<std::string, Make>::first)
+      ->second(options, source_name, seed);
 }
 
 }  // namespace mmada
