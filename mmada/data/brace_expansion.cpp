@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/data/brace_expansion.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <string_view>
@@ -123,6 +124,30 @@ class Expansion {
 
 std::vector<std::string> expand_braces(const std::string& pattern, const std::string& source) {
   return Expansion(pattern, source).run();
+}
+
+std::vector<std::string> expand_paths(Fields& fields, const std::string& key, const std::string& source,
+                                      const std::vector<std::string>& endings) {
+  std::string expected = "names that end in ";
+  for (const auto& ending : endings) expected += (ending == endings[0] ? "" : " or ") + ending;
+  const Json& value = fields.raw(key);
+  std::vector<std::string> patterns;
+  if (value.is_string())
+    patterns = {value.get<std::string>()};
+  else if (value.is_array())
+    patterns = fields.strings(key);
+  else
+    fields.fail(key, found_text(value),
+                "a path, a pattern such as data/{000..012}" + endings[0] + ", or a list");
+  std::vector<std::string> paths;
+  for (const auto& pattern : patterns)
+    for (auto& path : expand_braces(pattern, cat(source, ": field `", key, "`"))) {
+      const auto fits = [&](const auto& ending) { return path.ends_with(ending); };
+      if (std::ranges::none_of(endings, fits)) fields.fail(key, path, expected);
+      paths.push_back(std::move(path));
+    }
+  if (paths.empty()) fields.fail(key, "an empty list", "at least one path");
+  return paths;
 }
 
 }  // namespace mmada

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "mmada/core/json.h"
+
 namespace mmada {
 
 /// The names that a pattern with braces stands for, as a shell expands it: lists {a,b}, ranges {0..12} and
@@ -14,5 +16,10 @@ namespace mmada {
 /// Braces that do not pair and groups that are neither list nor range are errors (a shell leaves them as they
 /// are), and so are more than a million names. `source` names the pattern's origin in errors.
 std::vector<std::string> expand_braces(const std::string& pattern, const std::string& source);
+
+/// The files of an option that is a path, a pattern with braces, or a list of either: at least one, each with
+/// one of the endings.
+std::vector<std::string> expand_paths(Fields& fields, const std::string& key, const std::string& source,
+                                      const std::vector<std::string>& endings);
 
 }  // namespace mmada

@@ -59,7 +59,7 @@ class JsonlRecords final : public Records {
   Json extent() const override { return {{"lines", lines_.size()}, {"bytes", lines_.bytes()}}; }
   std::string name() const override { return options_.path; }
 
-  Sample read(int64_t i, uint64_t) const override {
+  std::optional<Sample> read(int64_t i, uint64_t) const override {
     const Json json = lines_.read(i);
     Fields line(json, lines_.place(i));
     Sample sample;

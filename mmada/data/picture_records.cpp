@@ -21,8 +21,8 @@ PictureRecords::PictureRecords(std::string name, std::vector<std::string> pictur
               "), expected at least one");
 }
 
-Sample PictureRecords::read(int64_t record, uint64_t n) const {
-  return {text_(record, n), read_image(pictures_[record])};
+std::optional<Sample> PictureRecords::read(int64_t record, uint64_t n) const {
+  return Sample{text_(record, n), read_image(pictures_[record])};
 }
 
 Json PictureRecords::extent() const {

@@ -16,7 +16,7 @@ struct PictureRecords final : Records {
   PictureRecords(std::string name, std::vector<std::string> pictures, TextOf text, Json skipped);
 
   std::vector<int64_t> blocks() const override { return {static_cast<int64_t>(pictures_.size())}; }
-  Sample read(int64_t record, uint64_t n) const override;
+  std::optional<Sample> read(int64_t record, uint64_t n) const override;
   Json extent() const override;
   std::string name() const override { return name_; }
   Json skipped() const override { return skipped_; }

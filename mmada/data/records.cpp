@@ -24,21 +24,23 @@ class RecordsSource final : public SampleSource {
   }
 
   Sample next() override {
-    const Place place = here();
-    Sample sample = records_->read(place.record, place.n);
-    skip(1);  // after reading: a record that fails is met again
-    return sample;
+    while (true) {
+      const Place place = here();
+      auto sample = records_->read(place.record, place.n);
+      advance(1);  // after reading: a record that fails is met again
+      if (sample) return std::move(*sample);
+    }
   }
 
   PendingSample defer() override {
     const Place place = here();
-    skip(1);
-    return [this, place] { return std::optional<Sample>(records_->read(place.record, place.n)); };
+    advance(1);
+    return [this, place] { return records_->read(place.record, place.n); };
   }
 
   void skip(int64_t count) override {
-    epoch_ += (position_ + count) / size_;
-    position_ = (position_ + count) % size_;
+    if (!records_->leaves_out()) return advance(count);
+    for (int64_t i = 0; i < count; ++i) next();
   }
 
   Json skipped() const override { return records_->skipped(); }
@@ -63,7 +65,7 @@ class RecordsSource final : public SampleSource {
     if (position > size_) fields.fail("position", std::to_string(position), cat("0 to ", size_));
     epoch_ = epoch;
     position_ = 0;
-    skip(position);
+    advance(position);
   }
 
  private:
@@ -71,6 +73,11 @@ class RecordsSource final : public SampleSource {
     int64_t record;
     uint64_t n;
   };
+
+  void advance(int64_t count) {
+    epoch_ += (position_ + count) / size_;
+    position_ = (position_ + count) % size_;
+  }
 
   /// The record at the current position.
   Place here() {

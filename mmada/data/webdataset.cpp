@@ -39,27 +39,6 @@ struct Options {
   size_t buffer;
 };
 
-std::vector<std::string> shard_paths(Fields& fields, const std::string& source_name) {
-  const Json& path = fields.raw("path");
-  std::vector<std::string> patterns;
-  if (path.is_string())
-    patterns = {path.get<std::string>()};
-  else if (path.is_array())
-    patterns = fields.strings("path");
-  else
-    fields.fail("path", found_text(path), "a shard, a pattern such as data/{000..012}.tar, or a list");
-  std::vector<std::string> shards;
-  for (const auto& pattern : patterns)
-    for (auto& name : expand_braces(pattern, source_name + ": field `path`"))
-      shards.push_back(std::move(name));
-  for (const auto& shard : shards) {
-    const bool known = shard.ends_with(".tar") || shard.ends_with(".tgz") || shard.ends_with(".tar.gz");
-    if (!known) fields.fail("path", shard, "names that end in .tar, .tgz or .tar.gz");
-  }
-  if (shards.empty()) fields.fail("path", "an empty list", "at least one shard");
-  return shards;
-}
-
 /// "data/shard-3.tar.gz" -> "shard-3"
 std::string stem(const std::string& shard) {
   const std::string name = std::filesystem::path(shard).filename();
@@ -312,7 +291,7 @@ std::unique_ptr<SampleSource> make_webdataset_source(const Json& options, const 
                                                      uint64_t seed) {
   Fields fields(options, source_name);
   fields.ignore("type");
-  auto shards = shard_paths(fields, source_name);
+  auto shards = expand_paths(fields, "path", source_name, {".tar", ".tgz", ".tar.gz"});
   Options parsed(fields, seed);
   fields.finish();
   return std::make_unique<WebdatasetSource>(std::move(parsed), std::move(shards), seed);
