@@ -69,7 +69,7 @@ make_environment() {
   fi
   if [ "$mode" = tests ]; then
     python_packages "$environment" "numpy==$NUMPY" "tokenizers==$TOKENIZERS" "sentencepiece==$SENTENCEPIECE" \
-      "safetensors==$SAFETENSORS" "pillow==$PILLOW" "pytest==$PYTEST"
+      "safetensors==$SAFETENSORS" "pillow==$PILLOW" "pytest==$PYTEST" "pyarrow==$PYARROW"
     python_packages "$environment" "nvidia-cuda-cuobjdump==$CUOBJDUMP" "nvidia-cuda-nvdisasm==$NVDISASM"
   fi
   touch "$environment/.mmada-complete"

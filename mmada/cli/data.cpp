@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "mmada/cli/data_inspect.h"
 #include "mmada/cli/verb.h"
 #include "mmada/data/shapes.h"
 #include "mmada/formats/atomic_file.h"
@@ -87,7 +88,7 @@ void run_shapes(const Options& flags) {
 }  // namespace
 
 void add_data(CLI::App& app) {
-  auto* data = app.add_subcommand("data", "Make data sets");
+  auto* data = app.add_subcommand("data", "Make data sets and look into them");
   data->require_subcommand(1);
   auto* verb = data->add_subcommand(
       "shapes",
@@ -119,6 +120,7 @@ void add_data(CLI::App& app) {
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->callback([flags] { run_shapes(*flags); });
+  add_data_inspect(*data);
 }
 
 }  // namespace mmada::cli

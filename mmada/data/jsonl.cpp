@@ -5,8 +5,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "mmada/core/rng.h"
 #include "mmada/data/conversation.h"
+#include "mmada/data/records.h"
 
 namespace mmada {
 namespace {
@@ -46,55 +46,20 @@ std::vector<ChatMessage> parse_messages(Fields& line, const std::string& place) 
   return messages;
 }
 
-class JsonlSource final : public SampleSource {
+class JsonlRecords final : public Records {
  public:
-  JsonlSource(JsonlOptions options, uint64_t seed)
+  explicit JsonlRecords(JsonlOptions options)
       : options_(std::move(options)),
-        seed_(seed),
         lines_(options_.path),
         folder_(std::filesystem::path(options_.path).parent_path()) {
     MMADA_CHECK(lines_.size() > 0, options_.path, ": found no line, expected at least one JSON object");
-    start_epoch(0);
   }
 
-  Sample next() override {
-    if (position_ == lines_.size()) start_epoch(epoch_ + 1);
-    const Sample sample = read(order_[position_]);
-    ++position_;  // after reading: a line that fails is met again
-    return sample;
-  }
+  std::vector<int64_t> blocks() const override { return {lines_.size()}; }
+  Json extent() const override { return {{"lines", lines_.size()}, {"bytes", lines_.bytes()}}; }
+  std::string name() const override { return options_.path; }
 
-  Json state() const override {
-    return {{"epoch", epoch_}, {"position", position_}, {"lines", lines_.size()}, {"bytes", lines_.bytes()}};
-  }
-
-  void restore(const Json& state) override {
-    Fields fields(state, options_.path + ": saved position");
-    const int64_t epoch = fields.integer("epoch", 0, INT64_MAX);
-    const int64_t position = fields.integer("position", 0, lines_.size());
-    const int64_t lines = fields.integer("lines", 0, INT64_MAX);
-    const int64_t bytes = fields.integer("bytes", 0, INT64_MAX);
-    fields.finish();
-    MMADA_CHECK(lines == lines_.size() && static_cast<uint64_t>(bytes) == lines_.bytes(), options_.path,
-                ": found ", lines_.size(), " lines in ", lines_.bytes(), " bytes, expected the ", lines,
-                " in ", bytes, " of the saved position");
-    start_epoch(epoch);
-    position_ = position;
-  }
-
- private:
-  void start_epoch(int64_t epoch) {
-    epoch_ = epoch;
-    position_ = 0;
-    if (options_.shuffle) {
-      order_ = Rng(seed_, "jsonl/shuffle", static_cast<uint64_t>(epoch)).permutation(lines_.size());
-    } else if (order_.empty()) {
-      order_.resize(static_cast<size_t>(lines_.size()));
-      for (int64_t i = 0; i < lines_.size(); ++i) order_[i] = i;
-    }
-  }
-
-  Sample read(int64_t i) const {
+  std::optional<Sample> read(int64_t i, uint64_t) const override {
     const Json json = lines_.read(i);
     Fields line(json, lines_.place(i));
     Sample sample;
@@ -112,13 +77,10 @@ class JsonlSource final : public SampleSource {
     return sample;
   }
 
+ private:
   JsonlOptions options_;
-  uint64_t seed_;
   JsonLines lines_;
   std::filesystem::path folder_;
-  int64_t epoch_ = 0;
-  int64_t position_ = 0;
-  std::vector<int64_t> order_;
 };
 
 }  // namespace
@@ -162,7 +124,9 @@ Json JsonLines::read(int64_t i) const {
 
 std::unique_ptr<SampleSource> make_jsonl_source(const Json& options, const std::string& source_name,
                                                 uint64_t seed) {
-  return std::make_unique<JsonlSource>(parse_options(options, source_name), seed);
+  JsonlOptions parsed = parse_options(options, source_name);
+  const bool shuffle = parsed.shuffle;
+  return make_records_source(std::make_unique<JsonlRecords>(std::move(parsed)), shuffle, "jsonl", seed);
 }
 
 }  // namespace mmada

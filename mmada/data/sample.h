@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "mmada/core/json.h"
@@ -15,6 +17,11 @@ struct Sample {
   Image image;       ///< t2i, mmu, r2i
 };
 
+/// A sample still to be read and decoded. It may be called on another thread, together with others of its
+/// source, and at most once; it holds what it needs of the source, which has to outlive it. Nothing where the
+/// sample is passed over (damaged, under "on_error": "skip").
+using PendingSample = std::function<std::optional<Sample>()>;
+
 /// An endless, deterministic stream of samples whose position can be saved and restored exactly.
 class SampleSource {
  public:
@@ -24,6 +31,13 @@ class SampleSource {
   virtual void skip(int64_t count) {
     for (int64_t i = 0; i < count; ++i) next();
   }
+  /// Passes over the next sample at once and gives the work of making it. An error of the sample itself comes
+  /// out of that work, an error of the source out of this call.
+  virtual PendingSample defer() {
+    return [sample = next()] { return sample; };
+  }
+  /// What was left out since the source was opened, by reason: {"without_image": 3}. Empty for most sources.
+  virtual Json skipped() const { return Json::object(); }
   virtual Json state() const = 0;
   virtual void restore(const Json& state) = 0;
 };

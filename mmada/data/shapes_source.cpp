@@ -18,8 +18,21 @@ class ShapesSource final : public SampleSource {
       options_.question_weights[static_cast<int>(QuestionKind::kDescribe)] = 0;
   }
 
-  Sample next() override {
-    const uint64_t index = index_++;
+  Sample next() override { return make(index_++); }
+  void skip(int64_t count) override { index_ += static_cast<uint64_t>(count); }
+  PendingSample defer() override {
+    return [this, index = index_++] { return std::optional<Sample>(make(index)); };
+  }
+
+  Json state() const override { return {{"index", index_}}; }
+  void restore(const Json& state) override {
+    Fields fields(state, "shapes source state");
+    index_ = static_cast<uint64_t>(fields.integer("index", 0, INT64_MAX));
+    fields.finish();
+  }
+
+ private:
+  Sample make(uint64_t index) const {
     if (task_ == ShapesTask::kArithmetic) {
       const auto problem = arithmetic_sample(options_, split_, seed_, index);
       return {conversation_text(problem.text, problem.reply()), {}};
@@ -35,14 +48,6 @@ class ShapesSource final : public SampleSource {
     return {text, render_varied(options_, sample.scene, index % 2 == 1, rng)};
   }
 
-  Json state() const override { return {{"index", index_}}; }
-  void restore(const Json& state) override {
-    Fields fields(state, "shapes source state");
-    index_ = static_cast<uint64_t>(fields.integer("index", 0, INT64_MAX));
-    fields.finish();
-  }
-
- private:
   ShapesOptions options_;
   ShapesTask task_;
   ShapesSplit split_;

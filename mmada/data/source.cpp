@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/data/source.h"
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "mmada/core/rng.h"
+#include "mmada/data/folders.h"
 #include "mmada/data/jsonl.h"
+#include "mmada/data/parquet.h"
+#include "mmada/data/prefetch.h"
 #include "mmada/data/shapes_source.h"
+#include "mmada/data/tables.h"
+#include "mmada/data/webdataset.h"
 
 namespace mmada {
 namespace {
@@ -17,10 +24,29 @@ class MixtureSource final : public SampleSource {
       : weights_(std::move(weights)), sources_(std::move(sources)), seed_(seed) {}
 
   Sample next() override {
-    Rng rng(seed_, "mixture/choice", index_);
-    Sample sample = sources_[draw_weighted(weights_.data(), weights_.size(), rng)]->next();
-    ++index_;
+    Sample sample = chosen().next();
+    ++index_;  // after it: a sample that fails is met again
     return sample;
+  }
+
+  PendingSample defer() override {
+    PendingSample work = chosen().defer();
+    ++index_;
+    return work;
+  }
+
+  void skip(int64_t count) override {
+    for (; count > 0; --count, ++index_) chosen().skip(1);
+  }
+
+  Json skipped() const override {
+    Json total = Json::object();
+    for (const auto& source : sources_) {
+      const Json skipped = source->skipped();
+      for (const auto& [reason, count] : skipped.items())
+        total[reason] = total.value(reason, int64_t{0}) + count.get<int64_t>();
+    }
+    return total;
   }
 
   Json state() const override {
@@ -42,6 +68,11 @@ class MixtureSource final : public SampleSource {
   }
 
  private:
+  SampleSource& chosen() {
+    Rng rng(seed_, "mixture/choice", index_);
+    return *sources_[draw_weighted(weights_.data(), weights_.size(), rng)];
+  }
+
   std::vector<double> weights_;
   std::vector<std::unique_ptr<SampleSource>> sources_;
   uint64_t seed_;
@@ -71,13 +102,42 @@ std::unique_ptr<SampleSource> make_mixture_source(const Json& options, const std
   return std::make_unique<MixtureSource>(std::move(weights), std::move(sources), seed);
 }
 
+namespace {
+
+std::unique_ptr<SampleSource> make_plain_source(const Json& options, const std::string& source_name,
+                                                uint64_t seed) {
+  using Make = std::unique_ptr<SampleSource> (*)(const Json&, const std::string&, uint64_t);
+  static const std::vector<std::pair<std::string, Make>> kMakers = {
+      {"shapes", make_shapes_source},
+      {"jsonl", make_jsonl_source},
+      {"mixture", make_mixture_source},
+      {"webdataset", make_webdataset_source},
+      {"vqa_json", make_vqa_json_source},
+      {"cot_csv", make_cot_csv_source},
+      {"parquet", make_parquet_source},
+      {"image_folder", make_image_folder_source},
+      {"caption_folder", make_caption_folder_source},
+      {"r2i_folder", make_r2i_folder_source},
+  };
+  std::vector<std::string> types;
+  for (const auto& [name, make] : kMakers) types.push_back(name);
+  const std::string type = Fields(options, source_name).choice("type", types);
+  return std::ranges::find(kMakers, type, &std::pair<std::string, Make>::first)
+      ->second(options, source_name, seed);
+}
+
+}  // namespace
+
 std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name,
                                           uint64_t seed) {
   Fields fields(options, source_name);
-  const std::string type = fields.choice("type", {"shapes", "jsonl", "mixture"});
-  if (type == "shapes") return make_shapes_source(options, source_name, seed);
-  if (type == "jsonl") return make_jsonl_source(options, source_name, seed);
-  return make_mixture_source(options, source_name, seed);
+  const int64_t workers = fields.integer("workers", 0, 256, 0);
+  const int64_t ahead = fields.integer("prefetch", 1, 1'000'000, 4 * std::max<int64_t>(workers, 1));
+  Json plain = options;
+  plain.erase("workers");
+  plain.erase("prefetch");
+  auto source = make_plain_source(plain, source_name, seed);
+  return workers == 0 ? std::move(source) : make_prefetch_source(std::move(source), workers, ahead);
 }
 
 }  // namespace mmada

@@ -9,8 +9,20 @@
 
 namespace mmada {
 
-/// A source of samples from its options: {"type": "shapes" | "jsonl" | "mixture", ...}; `source_name` names
-/// it in errors.
+/// A source of samples from its options, {"type": ..., ...}; `source_name` names it in errors. The options of
+/// each type stand with its make function:
+///
+///  - "shapes" (shapes_source.h): procedural pictures, questions and sums
+///  - "jsonl" (jsonl.h): one JSON object a line
+///  - "webdataset" (webdataset.h): tar shards of pictures with texts
+///  - "vqa_json", "cot_csv" (tables.h): pictures with questions and answers in one file
+///  - "image_folder", "caption_folder", "r2i_folder" (folders.h): pictures in folders
+///  - "parquet" (parquet.h): documents and conversations
+///  - "mixture" (below): several of them by weight
+///
+/// Every type also takes
+///  - "workers" (default 0): threads that read and decode ahead (make_prefetch_source)
+///  - "prefetch" (default four for each worker): how many samples may be ready or on their way
 std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name, uint64_t seed);
 
 /// {"type": "mixture", "sources": [{"weight": 2, "source": {"type": ...}}, ...]}: the n-th sample comes from

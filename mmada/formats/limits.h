@@ -17,6 +17,9 @@ struct Limits {
   uint64_t image_file_bytes = 64u << 20;
   uint64_t image_pixels = 64u << 20;  ///< width x height, checked before anything is decoded
   uint64_t image_side = 1u << 16;
+  uint64_t tar_member_bytes = 64u << 20;  ///< one file of an archive, whether it is read or passed over
+  uint64_t tar_name_bytes = 4096;
+  uint64_t tar_members = 1u << 24;  ///< of one archive
 };
 
 }  // namespace mmada

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""mmada data shapes: the files it writes, read back with Pillow and plain Python."""
+"""mmada data: the files that shapes writes, read back with Pillow and plain Python; what check, stats and preview see."""
+import io
 import json
 import os
 import subprocess
+import tarfile
 
 from PIL import Image
+from tokenizers import Tokenizer
 
 PROGRAM = os.environ["MMADA_PROGRAM"]
 COLORS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220), "yellow": (235, 205, 40),
@@ -62,3 +65,105 @@ def test_mistakes_are_named(tmp_path):
     options.write_text('{"rows": 3, "columns": 3, "sizes": {"small": 5, "large": 9}, /* a finer grid */ "canvas": 96}')
     assert run("--output", tmp_path / "y", "--count", 2, "--options", options).returncode == 0
     assert Image.open(tmp_path / "y" / "000000.png").size == (96, 96)
+
+
+def inspect(*args, status=0):
+    done = subprocess.run([PROGRAM, "data", *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def folder(tmp_path, captions):
+    """A caption_folder source: pictures of 3 x (4 + i) pixels with these captions."""
+    for i, caption in enumerate(captions):
+        Image.new("RGB", (3, 4 + i), (60 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(caption, encoding="utf-8")
+    return {"type": "caption_folder", "path": str(tmp_path)}
+
+
+def shard(path, members):
+    with tarfile.open(path, "w") as tar:
+        for name, contents in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(contents)
+            tar.addfile(entry, io.BytesIO(contents))
+
+
+def test_check_reads_an_epoch_and_names_every_sample_that_fails(tmp_path):
+    source = folder(tmp_path, ["a", "b", "c", "d"])
+    done = inspect("check", json.dumps(source), "--json")
+    assert json.loads(done.stdout) == [{"source": "source", "samples": 4, "left_out": {}, "errors": []}]
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "3.png").write_bytes(b"")
+    (tmp_path / "2.txt").unlink()
+    report, = json.loads(inspect("check", json.dumps(source), "--json", status=1).stdout)
+    assert report["samples"] == 1 and report["left_out"] == {"without_text": 1}
+    assert sorted(error.split(": ")[0] for error in report["errors"]) == [str(tmp_path / "1.png"), str(tmp_path / "3.png")]
+    plain = inspect("check", json.dumps(source), status=1).stdout
+    assert "1 samples read, 1 without_text, 2 errors" in plain and "1.png: found a file that begins with" in plain
+
+
+def test_check_counts_an_epoch_of_shards(tmp_path):
+    picture = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(picture, "PNG")
+    good = [(f"{i}.{end}", contents) for i in range(5) for end, contents in (("png", picture.getvalue()), ("txt", b"x"))]
+    shard(tmp_path / "a.tar", good + [("9.txt", b"alone")])
+    shard(tmp_path / "b.tar", [("bad.png", b"?"), ("bad.txt", b"y")])
+    source = {"type": "webdataset", "path": str(tmp_path / "{a,b}.tar"), "buffer": 3}
+    report, = json.loads(inspect("check", json.dumps(source), "--json", status=1).stdout)
+    assert (report["samples"], len(report["errors"])) == (5, 1) and 'b.tar: member "bad.png"' in report["errors"][0]
+    report, = json.loads(inspect("check", json.dumps({**source, "on_error": "skip", "workers": 2}), "--json").stdout)
+    assert report["samples"] == 5 and report["left_out"]["damaged_sample"] >= 1
+    (tmp_path / "b.tar").write_bytes((tmp_path / "b.tar").read_bytes()[:700])
+    report, = json.loads(inspect("check", json.dumps(source), "--json", status=1).stdout)
+    assert len(report["errors"]) == 1 and "b.tar" in report["errors"][0]
+
+
+def test_check_finds_every_source_of_a_configuration(tmp_path):
+    config = tmp_path / "run.json"
+    caption = {"type": "shapes", "task": "caption"}
+    config.write_text(json.dumps({"dataset": {"flows": [{"source": caption}, {"source": {"type": "mixture", "sources": [{"source": caption}]}}]}}))
+    report = json.loads(inspect("check", config, "-n", 3, "--json").stdout)
+    assert [entry["source"] for entry in report] == ["dataset.flows.0.source", "dataset.flows.1.source"]
+    assert [entry["samples"] for entry in report] == [3, 3]
+    config.write_text("{}")
+    assert "run.json: found no source" in inspect("check", config, status=1).stderr
+    assert "did you mean" in inspect("check", '{"type": "shape"}', status=1).stderr
+
+
+def test_stats_equal_plain_counts(tmp_path):
+    captions = ["red", "\u65e5\u672c\u8a9e\u8a9e", "a large red circle", "blue", ""]
+    source = folder(tmp_path, captions[:4])
+    pocket = os.path.join(os.environ["MMADA_TEST_DATA"], "..", "..", "examples", "pocket", "mmada")
+    stats, = json.loads(inspect("stats", json.dumps(source), "--json", "--tokenizer", pocket).stdout)
+    lengths = sorted(len(caption) for caption in captions[:4])
+    assert stats["samples"] == stats["pictures"] == 4
+    characters = stats["characters"]
+    assert (characters["min"], characters["median"], characters["max"]) == (lengths[0], lengths[2], lengths[-1])
+    assert characters["mean"] == sum(lengths) / 4
+    assert characters["histogram"] == [{"from": 2, "to": 3, "count": 1}, {"from": 4, "to": 7, "count": 2}, {"from": 16, "to": 31, "count": 1}]
+    assert {(size["width"], size["height"]): size["count"] for size in stats["picture_sizes"]} == {(3, 4 + i): 1 for i in range(4)}
+    tokenizer = Tokenizer.from_file(os.path.join(pocket, "tokenizer.json"))
+    counts = [len(tokenizer.encode(caption, add_special_tokens=False).ids) for caption in captions[:4]]
+    assert (stats["tokens"]["min"], stats["tokens"]["max"], stats["tokens"]["mean"]) == (min(counts), max(counts), sum(counts) / 4)
+    plain = inspect("stats", json.dumps(source)).stdout
+    assert "4 samples, 4 with a picture" in plain and "characters: 3 to 18" in plain
+
+
+def test_preview_shows_pictures_with_their_texts(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    source = folder(data, ["zero", "one", "two"])
+    done = inspect("preview", json.dumps(source), "-n", 3, "-o", tmp_path / "sheet.png", "--columns", 2, "--size", 8, "--json")
+    entries = json.loads(done.stdout)
+    sheet = Image.open(tmp_path / "sheet.png")
+    assert sheet.size == (2 * 10 + 2, 2 * 10 + 2)
+    assert sorted(entry["text"] for entry in entries) == ["one", "two", "zero"]
+    for entry in entries:
+        row, column = divmod(entry["picture"], 2)
+        center = sheet.getpixel((2 + 10 * column + 4, 2 + 10 * row + 4))
+        assert abs(center[0] - 60 * ["zero", "one", "two"].index(entry["text"])) < 25  # the white around it reaches in
+    text_only = inspect("preview", '{"type": "shapes", "task": "arithmetic"}', "-n", 2).stdout
+    assert text_only.count("what is ") == 2
+    failed = inspect("preview", '{"type": "shapes", "task": "arithmetic"}', "-n", 2, "-o", tmp_path / "none.png", status=1)
+    assert "found no picture in 2 samples" in failed.stderr and not (tmp_path / "none.png").exists()

@@ -2,7 +2,8 @@
 // What the Python oracles ask: `formats_probe image|mask FILE` writes "WIDTH HEIGHT CHANNELS\n" and the
 // pixels; `formats_probe safetensors FILE...` and `formats_probe checkpoint FOLDER...` write one line "ok" or
 // the error for each; `formats_probe json|index|tokenizer PATH` reads it; `formats_probe rewrite IN OUT`
-// reads a safetensors file and writes it again. With MMADA_PROBE_PEAK set the last line of stderr is the peak
+// reads a safetensors file and writes it again; `formats_probe tar FILE` lists names and SHA-256 of the files
+// of an archive. With MMADA_PROBE_PEAK set the last line of stderr is the peak
 // of memory in KiB.
 #include <cstdio>
 #include <cstdlib>
@@ -13,9 +14,11 @@
 
 #include "mmada/core/check.h"
 #include "mmada/core/json.h"
+#include "mmada/core/sha256.h"
 #include "mmada/formats/bpe_tokenizer.h"
 #include "mmada/formats/image_file.h"
 #include "mmada/formats/safetensors.h"
+#include "mmada/formats/tar_reader.h"
 
 namespace {
 
@@ -47,6 +50,12 @@ void rewrite(const std::string& in, const std::string& out) {
   mmada::write_safetensors(out, tensors, file.metadata());
 }
 
+void list_tar(const std::string& path) {
+  mmada::TarReader reader(path);
+  while (const auto member = reader.next())
+    std::printf("%s %s\n", mmada::sha256_hex(reader.read()).c_str(), member->name.c_str());
+}
+
 void print_peak() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
@@ -63,6 +72,7 @@ int main(int argc, char** argv) {
     if (arguments[0] == "image") print_image(mmada::read_image(arguments[1]));
     if (arguments[0] == "mask") print_image(mmada::read_mask(arguments[1]));
     if (arguments[0] == "rewrite") rewrite(arguments[1], arguments.at(2));
+    if (arguments[0] == "tar") list_tar(arguments[1]);
     if (arguments[0] == "json") mmada::read_json_file(arguments[1]);
     if (arguments[0] == "index") mmada::find_checkpoint_files(arguments[1]);
     if (arguments[0] == "tokenizer") mmada::BpeTokenizer::load(arguments[1]);

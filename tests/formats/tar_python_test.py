@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Archives as Python's tarfile writes them, in every flavour, are read to the same files; damaged ones are refused by name."""
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+PROBE = os.environ["MMADA_FORMATS_PROBE"]
+FILES = {"000.jpg": b"\xff\xd8" * 3000, "000.txt": b"a cat", "dir/\u65e5\u672c.txt": "\u732b".encode(), "dir/" + "long/" * 30 + "x.json": b"{}",
+         "empty.txt": b"", "exact.bin": b"x" * 1024}
+FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+
+
+def archive(path, files=FILES, format=tarfile.PAX_FORMAT, mode="w"):
+    with tarfile.open(path, mode, format=format) as tar:
+        for name, contents in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(contents), 1234567890.5
+            tar.addfile(entry, io.BytesIO(contents))
+    return path
+
+
+def listed(path):
+    return subprocess.run([PROBE, "tar", path], capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_files_equal_those_of_tarfile(format, mode, tmp_path):
+    done = listed(archive(tmp_path / "a.tar", FILES, FORMATS[format], mode))
+    assert done.returncode == 0, done.stderr
+    expected = [f"{hashlib.sha256(contents).hexdigest()} {name}" for name, contents in FILES.items()]
+    assert done.stdout.decode().splitlines() == expected
+
+
+@pytest.mark.parametrize("mode", ["w:bz2", "w:xz"])
+def test_filters_that_are_not_switched_on_are_refused(mode, tmp_path):
+    done = listed(archive(tmp_path / "a.tar", mode=mode))
+    assert done.returncode == 1 and b"a.tar" in done.stderr and b"expected a complete tar archive" in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_an_archive_cut_anywhere_is_refused_by_its_name(mode, tmp_path):
+    contents = archive(tmp_path / "a.tar", mode=mode).read_bytes()
+    end = len(contents.rstrip(b"\0")) if mode == "w" else len(contents) - 8  # zeros that fill the last record tell nothing
+    for cut in range(1, end, max(1, end // 40)):
+        (tmp_path / "cut.tar").write_bytes(contents[:cut])
+        done = listed(tmp_path / "cut.tar")
+        assert done.returncode == 1 and b"cut.tar" in done.stderr, cut
+
+
+def test_a_hundred_megabytes_of_zeros_in_a_small_file_are_refused_by_their_size(tmp_path):
+    bomb = archive(tmp_path / "bomb.tgz", {"bomb.txt": bytes(100 << 20)}, mode="w:gz")
+    assert bomb.stat().st_size < 1 << 20
+    done = listed(bomb)
+    assert done.returncode == 1 and b"104857600 bytes, expected at most" in done.stderr
