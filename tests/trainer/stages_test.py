@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Every published stage's configuration: its numbers, and the stages in sequence in small, on two processes, from one to the next."""
+import csv
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+PROGRAM = os.environ["MMADA_PROGRAM"]
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIGS, POCKET = ROOT / "configs/train", ROOT / "examples/pocket"
+STAGES = ["stage1_imagenet", "stage2_image_text", "stage3_instruct", "mixed_cot_text", "mixed_cot_multimodal"]
+STEPS = 8
+
+
+def read(stage):
+    text = (CONFIGS / f"{stage}.json").read_text()
+    return json.loads(re.sub(r"(^|\s)//[^\n]*", "", text))
+
+
+# SPEC 6.2, rows for 8 GPUs: resolution, M, rows, learning rate, warm-up, steps, min_lr_scale, accumulation, coefficients
+PUBLISHED = {
+    "stage1_imagenet": (256, 128, (7, 2, 6), 1e-4, 5000, 500000, 0.0, 2, (1, 0.1, 1)),
+    "stage2_image_text": (256, 256, (7, 2, 3), 5e-5, 5000, 1000000, 0.1, 2, (1, 0.1, 0.5)),
+    "stage3_instruct": (512, 512, (4, 1, 1), 5e-5, 5000, 1000000, 0.1, 4, (1, 0.4, 0.5)),
+    "mixed_cot_text": (512, 512, (1, 2, 1), 5e-5, 5000, 1000000, 0.1, 4, (1, 0.5, 0.5)),
+    "mixed_cot_multimodal": (512, 512, (1, 2, 1), 5e-5, 5000, 1000000, 0.1, 4, (0.05, 0.6, 0.4)),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_numbers_are_the_published_ones(stage):
+    resolution, budget, rows, rate, warmup, steps, scale, accumulation, coefficients = PUBLISHED[stage]
+    config = read(stage)
+    flows = {("lm" if flow["flow"] == "lm_chat" else flow["flow"]): flow for flow in config["dataset"]["flows"]}
+    assert config["image_tokenizer"]["resolution"] == resolution and config["dataset"]["max_seq_length"] == budget
+    assert tuple(flows[name]["rows"] for name in ("t2i", "lm", "mmu")) == tuple(8 * n for n in rows)
+    assert tuple(flows[name]["coefficient"] for name in ("t2i", "lm", "mmu")) == coefficients
+    assert flows["t2i"]["cond_dropout_prob"] == 0.1 and flows["t2i"]["mask_schedule"] == "cosine"
+    optimizer, schedule, training = (config[name] for name in ("optimizer", "lr_scheduler", "training"))
+    assert optimizer == {"learning_rate": rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.01,
+                         "decay_norms": True, "decay_embeddings": True}
+    assert schedule == {"name": "cosine", "warmup_steps": warmup, "min_lr_scale": scale}
+    assert training == {"max_train_steps": steps, "gradient_accumulation_steps": accumulation, "max_grad_norm": 1.0, "seed": 10086}
+    assert config["dtype"] == "bf16" and config["experiment"]["save_every"] == 10000
+
+
+def test_the_mixtures_are_the_published_ones():
+    flows = {flow["flow"]: flow["source"] for flow in read("mixed_cot_multimodal")["dataset"]["flows"]}
+    assert [part["weight"] for part in flows["mmu"]["sources"]] == [3.5, 5.5, 0.5, 0.5]
+    assert [part["weight"] for part in flows["lm_chat"]["sources"]] == [0.02, 0.98]
+
+
+# --- data of every kind, where the configurations expect it -----------------------------------------------------------------------
+
+def picture(i):
+    image = Image.new("RGB", (64, 64), (255, 255, 255))
+    image.paste((40 * i % 256, 90, 255 - 40 * i % 256), (8 + i % 4 * 4, 8, 40, 48))
+    return image
+
+
+def encoded(i, kind="JPEG"):
+    buffer = io.BytesIO()
+    picture(i).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shard(path, text_key=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as tar:
+        for i in range(6):
+            members = {f"{i:05}.jpg": encoded(i)}
+            if text_key:
+                members[f"{i:05}.json"] = json.dumps({text_key: f"a box of kind {i}"}).encode()
+            for name, data in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+
+def parquet(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.table({"content": rows}), path)
+
+
+def conversation(question, answer):
+    return f"<|start_header_id|>user<|end_header_id|>\n{question}<eot_id><|start_header_id|>assistant<|end_header_id|>\n{answer}<eot_id>"
+
+
+def write_pictures(folder, count, suffix):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        (folder / f"{i}{suffix}").write_bytes(encoded(i, "PNG" if suffix == ".png" else "JPEG"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("stages")
+    base = root / "data"
+    for name in ("a_box", "a_bar"):
+        write_pictures(base / "imagenet/train" / name, 4, ".jpg")
+    (base / "imagenet/classes.txt").write_text("0: bar\n1: box\n")
+    (base / "caption_questions.json").write_text(json.dumps(["What is there?", "Describe the picture."]))
+    captions = {f"{i:05}": [f"The image features a box of kind {i}. It is small."] for i in range(6)}
+    for name, first in [("sa1b", "000000.tar"), ("cc12m", "00000.tar"), ("laion_aesthetics_12m", "00000.tar"), ("journeydb", "000.tgz")]:
+        shard(base / name / first)
+    shard(base / "text_to_image_2M_512/000000.tar", "prompt")
+    for name in ("sa1b_captions", "cc12m_captions", "laion_captions", "journeydb_captions"):
+        (base / f"{name}.json").write_text(json.dumps(captions))
+    parquet(base / "refinedweb/00000.parquet", [f"A page about the number {i} and its neighbour {i + 1}." for i in range(20)])
+    for name in ("instruct", "cot_text"):
+        parquet(base / name / "000.parquet", [conversation(f"What is {i} + 1?", f"<think>one more</think>{i + 1}") for i in range(20)])
+    for name, suffix in [("ai2d", ".png"), ("docvqa", ".png"), ("clevr", ".jpg"), ("geo", ".jpg")]:
+        write_pictures(base / name / "images", 3, suffix)
+        with open(base / name / f"{name}.csv", "w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["image", "question", "solution"])
+            rows.writerows([[i, "What, if anything, is it?", f"<think>look</think>kind {i}"] for i in range(3)])
+    for file, folder in [("llava_v1_5_mix665k", "llava_images"), ("clevr_complex", "clevr_complex_images"), ("geo170k", "geo170k_images")]:
+        write_pictures(base / folder, 3, ".jpg")
+        (base / f"{file}.json").write_text(json.dumps([{"image": f"{i}.jpg", "conversations": [
+            {"from": "human", "value": "<image>\nWhich kind?"}, {"from": "gpt", "value": f"kind {i}"}]} for i in range(3)]))
+    write_pictures(base / "r2i", 3, ".jpg")
+    for i in range(3):
+        (base / f"r2i/{i}.caption").write_text(f"A long story about box {i}.")
+        (base / f"r2i/{i}.shortcaption").write_text(f"box {i}")
+    return root
+
+
+def small_sources(value, path):
+    """Overrides that point every sharded source at its first shard and every caption folder at a file."""
+    if isinstance(value, list):
+        return [o for i, part in enumerate(value) for o in small_sources(part, f"{path}.{i}")]
+    if not isinstance(value, dict):
+        return []
+    overrides = [o for key, part in value.items() for o in small_sources(part, f"{path}.{key}")]
+    if "{" in value.get("path", ""):
+        overrides.append(f"{path}.path=" + re.sub(r"\{(\d+)\.\.\d+\}", r"\1", value["path"]))
+        overrides.append(f"{path}.workers=1")
+    if "captions" in value:
+        overrides.append(f"{path}.captions=" + value["captions"].removesuffix(".json") + ".json")
+    return overrides
+
+
+def run(data, stage, model, output, *flags):
+    config = read(stage)
+    overrides = small_sources(config["dataset"]["flows"], "dataset.flows")
+    overrides += [f"dataset.flows.{i}.rows=2" for i in range(len(config["dataset"]["flows"]))]
+    overrides += [f"model.from={model}", f"image_tokenizer.from={POCKET}/image_tokenizer", "image_tokenizer.resolution=64",
+                  "dataset.max_seq_length=48", f"experiment.output_dir={output}", "experiment.log_every=1", "experiment.save_every=4",
+                  "device=cpu", "dtype=fp32", f"training.max_train_steps={STEPS}", "training.gradient_accumulation_steps=1",
+                  "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
+    done = subprocess.run([PROGRAM, "train", "--config", CONFIGS / f"{stage}.json", *flags, *overrides], cwd=data, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def losses(output):
+    with open(f"{output}/metrics.jsonl") as lines:
+        return {entry["step"]: entry["loss"] for entry in map(json.loads, lines) if "loss" in entry}
+
+
+def test_the_stages_train_one_after_the_other_on_two_processes_resume_and_generate(data):
+    model = POCKET / "mmada"
+    for stage in STAGES:
+        output = data / "runs" / stage
+        run(data, stage, model, output, "--nproc", "2")
+        found = losses(output)
+        assert sorted(found) == list(range(1, STEPS + 1))
+        assert min(found[step] for step in range(STEPS - 2, STEPS + 1)) < found[1], (stage, found)
+        model = output / f"checkpoint-{STEPS}/unwrapped_model"
+    again = data / "runs/again"
+    shutil.copytree(data / "runs" / STAGES[-1] / "checkpoint-4", again / "checkpoint-4")
+    assert "at step 4" in run(data, STAGES[-1], data / "runs" / STAGES[-2] / f"checkpoint-{STEPS}/unwrapped_model", again, "--nproc", "2")
+    assert losses(again) == {step: loss for step, loss in losses(data / "runs" / STAGES[-1]).items() if step > 4}
+    picture(1).save(data / "picture.png")
+    for verb in (["mmu", "--image", "picture.png", "--prompt", "Which kind?", "--image-tokenizer", POCKET / "image_tokenizer", "--gen-length", "8", "--steps", "8", "--block-length", "8"],
+                 ["t2i", "--prompt", "a box", "--image-tokenizer", POCKET / "image_tokenizer", "--output", "drawn.png", "--steps", "4", "--grid", "8x8"]):
+        done = subprocess.run([PROGRAM, verb[0], "--model", model, *verb[1:]], cwd=data, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert Image.open(data / "drawn.png").size[0] > 0
