@@ -70,6 +70,7 @@ make_environment() {
   if [ "$mode" = tests ]; then
     python_packages "$environment" "numpy==$NUMPY" "tokenizers==$TOKENIZERS" "sentencepiece==$SENTENCEPIECE" \
       "safetensors==$SAFETENSORS" "pillow==$PILLOW" "pytest==$PYTEST" "pyarrow==$PYARROW"
+    python_packages "$environment" --no-deps "lpips==$LPIPS" "torchvision==$TORCHVISION" "scipy==$SCIPY" "tqdm==$TQDM"
     python_packages "$environment" "nvidia-cuda-cuobjdump==$CUOBJDUMP" "nvidia-cuda-nvdisasm==$NVDISASM"
   fi
   touch "$environment/.mmada-complete"

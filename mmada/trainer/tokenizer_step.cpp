@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "mmada/core/check.h"
@@ -14,23 +15,45 @@ namespace {
 
 constexpr int64_t kHeldPictures = 32, kShownPictures = 8;
 
-void add(const char* name, const at::Tensor& value, double share, StepReport* report) {
+void add(const std::string& name, double value, double share, StepReport* report) {
   const auto same = std::find_if(report->parts.begin(), report->parts.end(),
                                  [&](const auto& part) { return part.first == name; });
-  const double mean = value.item<double>() * share;
   if (same == report->parts.end())
-    report->parts.emplace_back(name, mean);
+    report->parts.emplace_back(name, value * share);
   else
-    same->second += mean;
+    same->second += value * share;
+}
+
+MetricValues terms(const TokenizerLoss& loss) {
+  MetricValues values = {{"loss/l1", loss.l1.item<double>()},
+                         {"loss/mse", loss.mse.item<double>()},
+                         {"loss/entropy", loss.entropy.item<double>()},
+                         {"loss/commitment", loss.commitment.item<double>()}};
+  if (loss.lpips.defined()) values.emplace_back("loss/lpips", loss.lpips.item<double>());
+  return values;
 }
 
 }  // namespace
 
 TokenizerStep::TokenizerStep(Magvit2 tokenizer, std::unique_ptr<SampleSource> source, const Options& options)
-    : tokenizer_(std::move(tokenizer)), source_(std::move(source)), options_(options) {
+    : tokenizer_(std::move(tokenizer)),
+      source_(std::move(source)),
+      beginning_(source_->state()),
+      options_(options) {
   const int64_t factor = tokenizer_.config().factor();
   MMADA_CHECK(options_.resolution % factor == 0, "image tokenizer training: found resolution ",
               options_.resolution, ", expected a multiple of ", factor);
+  const at::TensorOptions weights = tokenizer_.options();
+  if (options_.loss.lpips > 0)
+    perceptual_ = load_lpips(options_.loss.lpips_from,
+                             {.device = weights.device().str(),
+                              .dtype = scalar_type_name(c10::typeMetaToScalarType(weights.dtype()))});
+  if (options_.loss.adversarial) {
+    AdversarialOptions adversarial = *options_.loss.adversarial;
+    adversarial.lecam_decay =
+        std::pow(adversarial.lecam_decay, 1.0 / static_cast<double>(options_.micro_batches));
+    adversary_.emplace(adversarial, weights, options_.seed);
+  }
   for (const TrainedTensor& parameter : parameters()) parameter.tensor.set_requires_grad(true);
 }
 
@@ -39,37 +62,89 @@ std::vector<TrainedTensor> TokenizerStep::parameters() const {
   for (const auto& [name, tensor] : tokenizer_.parameters())  // vectors here are biases and group norms
     parameters.push_back(
         trained_whole({name, tensor, tensor.dim() == 1 ? ParameterKind::kNorm : ParameterKind::kLinear}));
+  if (adversary_)
+    for (TrainedTensor& parameter : adversary_->parameters()) parameters.push_back(std::move(parameter));
   return parameters;
 }
 
-at::Tensor TokenizerStep::draw(SampleSource& source, int64_t count) const {
-  std::vector<at::Tensor> pictures;
-  for (int64_t i = 0; i < count; ++i)
-    pictures.push_back(
-        image_to_tensor(source.next().image, options_.resolution, options_.resolution, options_.fit));
+at::Tensor TokenizerStep::last_layer() const {
+  const auto parameters = tokenizer_.parameters();
+  const auto found = std::find_if(parameters.begin(), parameters.end(), [](const auto& parameter) {
+    return parameter.first == "decoder.conv_out.weight";
+  });
+  MMADA_CHECK(found != parameters.end(), "image tokenizer training: found no decoder.conv_out.weight");
+  return found->second;
+}
+
+at::Tensor TokenizerStep::stack(const std::vector<at::Tensor>& pictures) const {
   return at::stack(pictures).to(tokenizer_.options());
+}
+
+/// The source's first pictures, in a resumed run too; its position stays.
+at::Tensor TokenizerStep::held_pictures() const {
+  const Json position = source_->state();
+  source_->restore(beginning_);
+  std::vector<at::Tensor> pictures;
+  for (int64_t i = 0; i < kHeldPictures; ++i)
+    pictures.push_back(
+        image_to_tensor(source_->next().image, options_.resolution, options_.resolution, options_.fit));
+  source_->restore(position);
+  return stack(pictures);
+}
+
+/// The next pictures, as augmented; `first` is the number of the first one in the whole run.
+at::Tensor TokenizerStep::training_pictures(int64_t first) {
+  std::vector<at::Tensor> pictures;
+  const int64_t side = options_.resolution;
+  for (int64_t i = 0; i < options_.rows; ++i) {
+    const Image image = source_->next().image;
+    Rng rng(options_.seed, "augment", static_cast<uint64_t>(first + i));
+    Cut cut;
+    if (options_.random_crop) cut.across = rng.uniform(), cut.down = rng.uniform();
+    const bool mirrored = options_.flip && rng.uniform() < 0.5;
+    const at::Tensor picture = options_.random_crop ? cut_to_tensor(image, side, side, cut)
+                                                    : image_to_tensor(image, side, side, options_.fit);
+    pictures.push_back(mirrored ? picture.flip({2}) : picture);
+  }
+  return stack(pictures);
+}
+
+void TokenizerStep::micro_batch(int64_t step, int64_t micro, double share, StepReport* report) {
+  const double progress =
+      std::min(1.0, static_cast<double>(step) / static_cast<double>(options_.max_train_steps));
+  const int64_t batch = step * options_.micro_batches + micro;
+  const at::Tensor images = training_pictures(batch * options_.rows);
+  Rng rng(options_.seed, "soften", static_cast<uint64_t>(batch));
+  const TokenizerLoss loss =
+      tokenizer_loss(tokenizer_, images, options_.loss, progress, rng, perceptual_ ? &*perceptual_ : nullptr);
+  MetricValues values = terms(loss);
+  at::Tensor total = loss.total;
+  if (adversary_ && adversary_->active(step))
+    total = total + adversary_->generator_term(loss.decoded_B3HW, loss.reconstruction, last_layer(), &values);
+  (total * share).backward();
+  report->loss += total.item<double>() * share;
+  if (adversary_ && adversary_->active(step)) {
+    const at::Tensor opposed = adversary_->discriminator_term(images, loss.decoded_B3HW, &values);
+    (opposed * share).backward();
+    report->loss += opposed.item<double>() * share;
+  }
+  for (const auto& [name, value] : values) add(name, value, share, report);
 }
 
 StepReport TokenizerStep::compute(int64_t step) {
   StepReport report;
-  const double share = 1.0 / static_cast<double>(options_.micro_batches);
-  const double progress =
-      std::min(1.0, static_cast<double>(step) / static_cast<double>(options_.max_train_steps));
-  for (int64_t micro = 0; micro < options_.micro_batches; ++micro) {
-    const at::Tensor images = draw(*source_, options_.rows);
-    Rng rng(options_.seed, "soften", static_cast<uint64_t>(step * options_.micro_batches + micro));
-    const TokenizerLoss loss = tokenizer_loss(tokenizer_, images, options_.loss, progress, rng);
-    (loss.total * share).backward();
-    report.loss += loss.total.item<double>() * share;
-    add("loss/l1", loss.l1, share, &report);
-    add("loss/mse", loss.mse, share, &report);
-    add("loss/entropy", loss.entropy, share, &report);
-    add("loss/commitment", loss.commitment, share, &report);
-    const int64_t side = options_.resolution / tokenizer_.config().factor();
-    report.rows += options_.rows;
-    report.tokens += options_.rows * side * side;
-  }
+  const int64_t side = options_.resolution / tokenizer_.config().factor();
+  for (int64_t micro = 0; micro < options_.micro_batches; ++micro)
+    micro_batch(step, micro, 1.0 / static_cast<double>(options_.micro_batches), &report);
+  report.rows = options_.micro_batches * options_.rows;
+  report.tokens = report.rows * side * side;
   return report;
+}
+
+Json TokenizerStep::state() const {
+  Json state = {{"source", source_->state()}};
+  if (adversary_) state["adversary"] = adversary_->state();
+  return state;
 }
 
 void TokenizerStep::restore(const Json& state) {
@@ -77,28 +152,56 @@ void TokenizerStep::restore(const Json& state) {
   const Json& position = fields.raw("source");
   if (position.is_null()) fields.fail("source", "nothing", "the data position");
   source_->restore(position);
+  if (adversary_) adversary_->restore(fields.object("adversary"));
   fields.finish();
+}
+
+MetricValues TokenizerStep::measure(const at::Tensor& codes_Bhw, const at::Tensor& decoded_B3HW) const {
+  const at::Tensor error = (decoded_B3HW - held_).to(at::kFloat) / 2;
+  const double mse = std::max(1e-12, error.square().mean().item<double>());
+  const CodebookUsage usage = codebook_usage(codes_Bhw, tokenizer_.config().codebook_size());
+  MetricValues values = {{"eval/psnr", -10.0 * std::log10(mse)},
+                         {"eval/codes_used", static_cast<double>(usage.used)},
+                         {"eval/codes_share", usage.share},
+                         {"eval/perplexity", usage.perplexity}};
+  if (!perceptual_) return values;
+  double distance = 0;
+  for (int64_t i = 0; i < held_.size(0); ++i)  // one at a time: VGG's first features are large
+    distance += perceptual_->distance(decoded_B3HW.narrow(0, i, 1), held_.narrow(0, i, 1)).item<double>();
+  values.emplace_back("eval/lpips", distance / static_cast<double>(held_.size(0)));
+  return values;
 }
 
 Evaluation TokenizerStep::evaluate(int64_t) {
   const at::NoGradGuard no_grad;
-  if (!held_.defined()) {  // the source's first pictures, without moving its position
-    const Json position = source_->state();
-    held_ = draw(*source_, kHeldPictures);
-    source_->restore(position);
-  }
+  if (!held_.defined()) held_ = held_pictures();
   const at::Tensor codes = tokenizer_.encode(held_);
   const at::Tensor decoded = tokenizer_.decode(codes).clamp(-1, 1);
-  const at::Tensor error = (decoded - held_).to(at::kFloat) / 2;
-  const double mse = std::max(1e-12, error.square().mean().item<double>());
-  const auto used = static_cast<double>(std::get<0>(at::_unique2(codes.flatten())).numel());
   std::vector<Image> sheet;  // the pictures above what became of them
   for (const at::Tensor& row : {held_, decoded})
     for (int64_t i = 0; i < kShownPictures; ++i)
       sheet.push_back(tensor_to_image(row[i].to(at::kCPU, at::kFloat)));
-  return {.values = {{"eval/psnr", -10.0 * std::log10(mse)}, {"eval/codes_used", used}},
+  return {.values = measure(codes, decoded),
           .images = {{"eval/reconstruction", contact_sheet(sheet, {.columns = kShownPictures})}}};
 }
+
+namespace {
+
+LfqOptions parse_lfq(Fields& fields) {
+  LfqOptions lfq;
+  lfq.beta = fields.number("beta", 0.0, 1e6, lfq.beta);
+  lfq.straight_through_commitment =
+      fields.boolean("straight_through_commitment", lfq.straight_through_commitment);
+  if (fields.choice("entropy_over", {"bits", "codes"}, "bits") == "codes") {
+    lfq.entropy = LfqEntropy::kCodes;
+    lfq.temperature = fields.number("temperature", 1e-4, 1e4, lfq.temperature);
+    lfq.sample_entropy = fields.number("sample_entropy", 0.0, 1e6, lfq.sample_entropy);
+    lfq.batch_entropy = fields.number("batch_entropy", 0.0, 1e6, lfq.batch_entropy);
+  }
+  return lfq;
+}
+
+}  // namespace
 
 TokenizerLossOptions parse_tokenizer_loss(Fields fields) {
   TokenizerLossOptions loss;
@@ -107,9 +210,12 @@ TokenizerLossOptions parse_tokenizer_loss(Fields fields) {
   loss.entropy = fields.number("entropy", 0.0, 1e6, loss.entropy);
   loss.commitment = fields.number("commitment", 0.0, 1e6, loss.commitment);
   loss.soft_fraction = fields.number("soft_fraction", 0.0, 1.0, loss.soft_fraction);
-  loss.lfq.beta = fields.number("beta", 0.0, 1e6, loss.lfq.beta);
-  loss.lfq.straight_through_commitment =
-      fields.boolean("straight_through_commitment", loss.lfq.straight_through_commitment);
+  loss.lpips = fields.number("lpips", 0.0, 1e6, loss.lpips);
+  loss.lpips_from = fields.string("lpips_from", "");
+  if (loss.lpips > 0 && loss.lpips_from.empty())
+    fields.fail("lpips_from", "nothing", "the folder of LPIPS's weights (examples/python/convert_lpips.py)");
+  loss.lfq = parse_lfq(fields);
+  if (fields.has("adversarial")) loss.adversarial = parse_adversarial(fields.object("adversarial"));
   fields.finish();
   return loss;
 }

@@ -48,6 +48,10 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
   options.rows = dataset.integer("rows", 1, kMaxTokens, options.rows);
   options.resolution = dataset.integer("resolution", 1, kMaxSide, options.resolution);
   options.fit = fit_from_name(dataset.choice("fit", {"clip", "squash", "pad"}, "clip"));
+  options.random_crop = dataset.boolean("random_crop", options.random_crop);
+  options.flip = dataset.boolean("flip", options.flip);
+  if (options.random_crop && options.fit != Fit::kClip)
+    dataset.fail("random_crop", "true beside another fit", "fit \"clip\": the others leave nothing to cut");
   const Json& source = dataset.raw("source");
   if (!source.is_object()) dataset.fail("source", "no object", "a source such as {\"type\": \"shapes\"}");
   auto samples = make_source(source, "dataset.source", stream_key(seed, "data"));

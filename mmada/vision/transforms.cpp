@@ -12,16 +12,20 @@ namespace mmada {
 
 namespace {
 
-/// torchvision's Resize(R) and CenterCrop(R), for targets of any aspect: the side that has less to spare is
-/// matched.
-Image clip(const Image& image, int64_t height, int64_t width) {
+/// torchvision's Resize(R) for targets of any aspect: the side that has less to spare is matched.
+Image cover(const Image& image, int64_t height, int64_t width) {
   const bool match_width = image.width * height < image.height * width;
   const int64_t scaled_width = match_width ? width : std::max(height * image.width / image.height, width);
   const int64_t scaled_height = match_width ? std::max(width * image.height / image.width, height) : height;
+  return resize_bicubic(image, scaled_width, scaled_height);
+}
+
+/// The same with CenterCrop(R).
+Image clip(const Image& image, int64_t height, int64_t width) {
   // torchvision: round((size - target) / 2) with halves to even
   const auto margin = [](int64_t spare) { return spare / 2 + (spare % 4 == 3 ? 1 : 0); };
-  return crop(resize_bicubic(image, scaled_width, scaled_height), margin(scaled_width - width),
-              margin(scaled_height - height), width, height);
+  const Image scaled = cover(image, height, width);
+  return crop(scaled, margin(scaled.width - width), margin(scaled.height - height), width, height);
 }
 
 /// The smallest picture of the target's aspect around this one.
@@ -78,6 +82,19 @@ at::Tensor image_to_tensor(const Image& image, int64_t height, int64_t width, Fi
   const at::Tensor pixels =
       planes(fit_image(image, height, width, fit)).to(at::kFloat).div_(255).sub_(0.5).div_(0.5);
   return pixels.expand({3, height, width}).contiguous();
+}
+
+at::Tensor cut_to_tensor(const Image& image, int64_t height, int64_t width, const Cut& cut) {
+  MMADA_CHECK(height > 0 && width > 0 && image.width > 0 && image.height > 0, "picture to cut: found ",
+              image.width, " x ", image.height, " and a target of ", width, " x ", height,
+              ", expected positive sizes");
+  const Image scaled = cover(image, height, width);
+  const auto place = [](double share, int64_t spare) {
+    return std::clamp(static_cast<int64_t>(share * static_cast<double>(spare + 1)), int64_t{0}, spare);
+  };
+  const Image part = crop(scaled, place(cut.across, scaled.width - width),
+                          place(cut.down, scaled.height - height), width, height);
+  return image_to_tensor(part, height, width);
 }
 
 Image tensor_to_image(const at::Tensor& pixels_3HW) {

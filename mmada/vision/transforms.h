@@ -24,6 +24,12 @@ Image fit_image(const Image& image, int64_t height, int64_t width, Fit fit = Fit
 /// fit_image as a tensor [3, height, width] fp32 in [-1, 1] (SPEC 2: x / 255, then (x - 0.5) / 0.5); grey
 /// becomes RGB.
 at::Tensor image_to_tensor(const Image& image, int64_t height, int64_t width, Fit fit = Fit::kClip);
+/// Augmentation for training (SPEC 2): scaled as by kClip, a part cut out anywhere.
+struct Cut {
+  double across = 0.5, down = 0.5;  ///< where: shares, in [0, 1), of the pixels to spare in each direction
+};
+/// A picture [3, height, width] as image_to_tensor's. Every place is as likely for uniform shares.
+at::Tensor cut_to_tensor(const Image& image, int64_t height, int64_t width, const Cut& cut);
 /// [3, H, W] in [-1, 1] -> 8-bit picture: clamp((x+1)/2, 0, 1) * 255, truncated (SPEC 2).
 Image tensor_to_image(const at::Tensor& pixels_3HW);
 /// A mask picture (grey; light parts are to be redrawn) -> bool [height/factor, width/factor] of image

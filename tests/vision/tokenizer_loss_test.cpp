@@ -110,3 +110,41 @@ TEST_CASE("soft latents reach the decoder at the start of training and never aft
         Approx((model.decode(model.encode(image)) - image).abs().mean().item<double>()).epsilon(1e-4));
   CHECK(l1(0) != Approx(l1(0.25)).epsilon(1e-4));
 }
+
+TEST_CASE(
+    "the perceptual term is the mean LPIPS of the unclamped reconstruction and part of what it is weighed "
+    "with") {
+  const mmada::Magvit2 model = mmada::test::tiny_magvit();
+  const mmada::Lpips lpips(at::kFloat);
+  for (auto& [name, tensor] : lpips.parameters()) {
+    const double spread =
+        name.starts_with("lin") ? 1.0 : std::sqrt(2.0 / static_cast<double>(tensor[0].numel()));
+    tensor.copy_(tensor.dim() == 1 ? at::zeros_like(tensor) : at::randn_like(tensor) * spread);
+    if (name.starts_with("lin")) tensor.abs_();
+  }
+  const at::Tensor image = at::rand({2, 3, 16, 16}) * 2 - 1;
+  TokenizerLossOptions options{.l1 = 0.5, .mse = 0.25, .lpips = 3.0};
+  Rng rng(1, "test");
+  const auto loss = tokenizer_loss(model, image, options, 0.5, rng, &lpips);
+  const at::Tensor distance = lpips.distance(model.decode(model.encode(image)), image);
+  CHECK(loss.lpips.item<double>() == Approx(distance.mean().item<double>()).epsilon(1e-4));
+  CHECK(loss.lpips.item<double>() > 1e-3);
+  CHECK(
+      loss.reconstruction.item<double>() ==
+      Approx(0.5 * loss.l1.item<double>() + 0.25 * loss.mse.item<double>() + 3 * loss.lpips.item<double>()));
+  CHECK(loss.total.item<double>() ==
+        Approx(loss.reconstruction.item<double>() + 0.1 * loss.entropy.item<double>() +
+               0.1 * loss.commitment.item<double>()));
+  CHECK_THROWS_WITH(tokenizer_loss(model, image, options, 0.5, rng), Catch::Contains("lpips_from"));
+}
+
+TEST_CASE("the loss takes the entropy that its options name") {
+  const mmada::Magvit2 model = mmada::test::tiny_magvit();
+  const at::Tensor image = at::rand({2, 3, 16, 16}) * 2 - 1;
+  Rng rng(1, "test");
+  TokenizerLossOptions options;
+  options.lfq.entropy = mmada::LfqEntropy::kCodes;
+  const auto [per_sample, of_mean] = mmada::code_entropy(model.encode_latent(image), 0.01);
+  CHECK(tokenizer_loss(model, image, options, 0.5, rng).entropy.item<double>() ==
+        Approx((per_sample - of_mean).item<double>()).epsilon(1e-4));
+}

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "mmada/core/check.h"
 
 // after torch's headers, whose logging has a CHECK of its own
@@ -40,6 +42,24 @@ TEST_CASE("tensors outside [-1, 1] are clamped and values between two bytes are 
 TEST_CASE("grey pictures become three equal channels") {
   const at::Tensor tensor = mmada::image_to_tensor(filled(8, 8, 1, 51), 4, 4);
   CHECK(tensor.allclose(at::full({3, 4, 4}, 51 / 127.5 - 1)));
+}
+
+TEST_CASE("a cut-out lies anywhere in the picture that covers the target, every place equally likely") {
+  Image image = filled(7, 4, 1, 0);  // columns 0 to 6, nothing to scale
+  for (int64_t y = 0; y < 4; ++y)
+    for (int64_t x = 0; x < 7; ++x) image.row(y)[x] = static_cast<uint8_t>(x);
+  std::vector<int> places(4);
+  for (int step = 0; step < 400; ++step) {
+    const at::Tensor cut = mmada::cut_to_tensor(image, 4, 4, {.across = step / 400.0});
+    const auto left = static_cast<int64_t>(std::lround((cut[0][0][0].item<double>() + 1) * 127.5));
+    for (int64_t x = 0; x < 4; ++x)
+      CHECK(cut[1][3][x].item<float>() == Approx(static_cast<double>(left + x) / 127.5 - 1).margin(1e-6));
+    ++places.at(static_cast<size_t>(left));
+  }
+  CHECK(places == std::vector<int>{100, 100, 100, 100});
+  CHECK(mmada::cut_to_tensor(filled(30, 90, 3, 9), 8, 8, {.down = 0.99}).sizes() ==
+        at::IntArrayRef({3, 8, 8}));
+  CHECK_THROWS_AS(mmada::cut_to_tensor(filled(0, 4, 3, 0), 8, 8, {}), mmada::Error);
 }
 
 TEST_CASE("a mask's light half becomes the token grid's half") {
