@@ -162,9 +162,10 @@ def reference_choice(logits, temperature):
 def selection_cases(make, s):
     logits = make(s.rows, s.vocabulary)
     noise = torch.arange(3 * s.rows, dtype=torch.int32, device=make.device).view(3, s.rows)
+    key = torch.zeros(1, dtype=torch.int64, device=make.device)
     for temperature in (0.0, 1.0):
         def ours(temperature=temperature):
-            return mmada.select_finish(mmada.select_statistics(logits, noise=noise, temperature=temperature), noise)
+            return mmada.select_finish(mmada.select_statistics(logits, noise=noise, token_key=key, temperature=temperature), noise)
 
         yield Case(f"selection, {s.rows} x {s.vocabulary}, temperature {temperature:g}", ours,
                    {"eager fp64": lambda temperature=temperature: reference_choice(logits, temperature)}, logits.nbytes, bar=Bar("reads", 2))

@@ -36,7 +36,7 @@ float score_of(const RemaskParams& p, const Row& row, int32_t slot, float confid
   const float clamped = std::max(confidence, 1e-20f);
   if (row.temperature == 0.0f) return clamped;  // its rounded logarithm would only make ties
   uint32_t bits[4];
-  noise_block({p.noise_key, static_cast<uint32_t>(row.begin + slot), static_cast<uint32_t>(row.step),
+  noise_block({*p.noise_key, static_cast<uint32_t>(row.begin + slot), static_cast<uint32_t>(row.step),
                p.streams_B[row.b]},
               0, bits);
   return std::log(clamped) - row.temperature * std::log(-std::log(open_unit_float(bits[0])));

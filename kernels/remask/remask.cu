@@ -20,7 +20,7 @@ __device__ __forceinline__ float score_of(const RemaskParams& p, uint32_t positi
   const float clamped = fmaxf(confidence, 1e-20f);
   if (temperature == 0.0f) return clamped;  // its rounded logarithm would only make ties
   uint32_t bits[4];
-  noise_block({p.noise_key, position, step, stream}, 0, bits);
+  noise_block({*p.noise_key, position, step, stream}, 0, bits);
   return logf(clamped) - temperature * logf(-logf(open_unit_float(bits[0])));
 }
 

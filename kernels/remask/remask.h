@@ -30,11 +30,11 @@ struct RemaskParams {
   const int32_t* counts_BS = nullptr;     ///< kCount, kMaskGit
   const float* temperatures_S = nullptr;  ///< kMaskGit: of the noise; null: none
   const uint32_t* streams_B = nullptr;    ///< kMaskGit with noise: the row's own
-  uint64_t noise_key = 0;
-  float threshold = 0;                ///< kThreshold, kFactor
-  int32_t* steps_B = nullptr;         ///< in [0, steps); grows by one
-  const uint8_t* active_B = nullptr;  ///< rows with 0 are left alone; null: all are active
-  uint8_t* done_B = nullptr;          ///< written: no candidate is left, or it was the last step
+  const uint64_t* noise_key = nullptr;    ///< one number: kMaskGit with noise
+  float threshold = 0;                    ///< kThreshold, kFactor
+  int32_t* steps_B = nullptr;             ///< in [0, steps); grows by one
+  const uint8_t* active_B = nullptr;      ///< rows with 0 are left alone; null: all are active
+  uint8_t* done_B = nullptr;              ///< written: no candidate is left, or it was the last step
   RemaskRule rule = RemaskRule::kCount;
   int32_t mask_id = 0;
   int64_t batch = 0, slots = 0, steps = 0;
@@ -45,7 +45,8 @@ inline bool remask_is_valid(const RemaskParams& p) {
   const bool counted = p.rule == RemaskRule::kCount || p.rule == RemaskRule::kMaskGit;
   return p.batch >= 0 && p.slots >= 1 && p.steps >= 1 && p.token_stride >= p.slots &&
          !(counted && p.counts_BS == nullptr) &&
-         !(p.rule == RemaskRule::kMaskGit && p.temperatures_S != nullptr && p.streams_B == nullptr);
+         !(p.rule == RemaskRule::kMaskGit && p.temperatures_S != nullptr &&
+           (p.streams_B == nullptr || p.noise_key == nullptr));
 }
 
 /// CPU: rows are spread over the context's threads.

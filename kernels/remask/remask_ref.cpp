@@ -25,7 +25,7 @@ double score_of(const RemaskParams& p, int64_t b, int64_t slot, double confidenc
   uint32_t bits[4];
   const auto position = static_cast<uint32_t>(p.begins_B[b] + slot),
              step = static_cast<uint32_t>(p.steps_B[b]);
-  noise_block({p.noise_key, position, step, p.streams_B[b]}, 0, bits);
+  noise_block({*p.noise_key, position, step, p.streams_B[b]}, 0, bits);
   return score - temperature * std::log(-std::log(static_cast<double>(open_unit_float(bits[0]))));
 }
 

@@ -181,7 +181,7 @@ MMADA_SIMD_CLONES void choose_noisy(const SelectStatisticsParams& p, const Segme
 
 SelectState row_state(const SelectStatisticsParams& p, int64_t n) {
   NoiseRow noise;
-  if (p.temperature > 0) noise = {p.token_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]};
+  if (p.temperature > 0) noise = {*p.token_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]};
   const auto read = p.type == FloatType::kF32 ? read_segment_f32 : read_segment_bf16;
   SelectState whole;
   Segment segment;
@@ -201,7 +201,8 @@ SelectState row_state(const SelectStatisticsParams& p, int64_t n) {
 
 Status select_statistics(const SelectStatisticsParams& p, const Context& context) {
   if (p.rows < 0 || p.columns < 1 || p.first_id < 0 || p.row_stride < 0 || p.first_slot < 0 ||
-      p.first_slot >= p.slots || !(p.temperature >= 0))
+      p.first_slot >= p.slots || !(p.temperature >= 0) ||
+      !noise_is_complete(p, p.temperature > 0, p.token_key))
     return Status::kInvalid;
   if (p.type == FloatType::kF16 || p.first_id + p.columns > INT32_MAX - kIds) return Status::kUnsupported;
   context.for_chunks(p.rows, [&](int64_t n) { p.states[n * p.slots + p.first_slot] = row_state(p, n); });
@@ -209,7 +210,9 @@ Status select_statistics(const SelectStatisticsParams& p, const Context& context
 }
 
 Status select_finish(const SelectFinishParams& p, const Context&) {
-  if (p.rows < 0 || p.slots < 1) return Status::kInvalid;
+  if (p.rows < 0 || p.slots < 1 ||
+      !noise_is_complete(p, p.confidence == SelectConfidence::kRandom, p.random_key))
+    return Status::kInvalid;
   for (int64_t n = 0; n < p.rows; ++n) finish_row(p, n);
   return Status::kOk;
 }

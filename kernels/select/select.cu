@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) statistics_kernel(const SelectStatis
   const int32_t step = static_cast<int32_t>(gridDim.y) * kThreads;
   const bool noisy = p.temperature > 0.0f;
   NoiseRow noise;
-  if (noisy) noise = {p.token_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]};
+  if (noisy) noise = {*p.token_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]};
 
   SelectState state;
   for (int32_t i = static_cast<int32_t>(blockIdx.y) * kThreads + thread; i < blocks; i += step) {
@@ -126,7 +126,8 @@ int64_t select_slots(const SelectStatisticsParams& p) {
 Status select_statistics_cuda(const SelectStatisticsParams& p, const Context& context) {
   const int64_t slots = select_slots(p);
   if (p.rows < 0 || p.columns < 1 || p.first_id < 0 || p.row_stride < 0 || p.first_slot < 0 ||
-      p.first_slot + slots > p.slots || !(p.temperature >= 0))
+      p.first_slot + slots > p.slots || !(p.temperature >= 0) ||
+      !noise_is_complete(p, p.temperature > 0, p.token_key))
     return Status::kInvalid;
   if (p.rows > INT32_MAX || p.first_id + p.columns > INT32_MAX - kIds) return Status::kUnsupported;
   if (p.rows == 0) return Status::kOk;
@@ -137,7 +138,9 @@ Status select_statistics_cuda(const SelectStatisticsParams& p, const Context& co
 }
 
 Status select_finish_cuda(const SelectFinishParams& p, const Context& context) {
-  if (p.rows < 0 || p.slots < 1) return Status::kInvalid;
+  if (p.rows < 0 || p.slots < 1 ||
+      !noise_is_complete(p, p.confidence == SelectConfidence::kRandom, p.random_key))
+    return Status::kInvalid;
   if (p.rows == 0) return Status::kOk;
   const auto blocks = static_cast<unsigned>((p.rows + kThreads - 1) / kThreads);
   return launch(finish_kernel, blocks, kThreads, 0, context, p);

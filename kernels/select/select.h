@@ -12,7 +12,8 @@ namespace mmada::kernels {
 /// merged by select_finish. A head whose logits never exist as a whole calls this once per chunk.
 ///
 /// The choice is the largest logit + temperature * Gumbel noise, the lowest id among equals; the noise bits
-/// depend on (token_key, stream, step, position, vocabulary id) alone.
+/// depend on (token key, stream, step, position, vocabulary id) alone. Keys are read where the kernel runs,
+/// so that steps captured in a CUDA graph can be replayed under another seed.
 struct SelectStatisticsParams {
   const void* logits = nullptr;
   /// Guidance: the unconditional logits, laid out like logits; null: none. In fp32:
@@ -25,8 +26,9 @@ struct SelectStatisticsParams {
   int32_t first_id = 0;                   ///< vocabulary id of column 0
   const uint32_t* banned_bits = nullptr;  ///< bit id % 32 of word id / 32: counts as -inf; null: none
   float temperature = 0;                  ///< 0: the largest logit
-  uint64_t token_key = 0;                 ///< of the noise
-  const uint32_t* positions_N = nullptr;  ///< read where there is noise
+  const uint64_t* token_key =
+      nullptr;  ///< one number, of the noise; read where there is noise, with the rest
+  const uint32_t* positions_N = nullptr;
   const uint32_t* steps_N = nullptr;
   const uint32_t* streams_N = nullptr;
   SelectState* states = nullptr;  ///< [rows, slots]; written: [first_slot, first_slot + select_slots())
@@ -39,7 +41,7 @@ struct SelectFinishParams {
   const SelectState* states = nullptr;  ///< [rows, slots], merged in order
   int64_t rows = 0, slots = 0;
   SelectConfidence confidence = SelectConfidence::kProbability;
-  uint64_t random_key = 0;                ///< kRandom: key of one uniform number per row
+  const uint64_t* random_key = nullptr;   ///< kRandom: key of one uniform number per row
   const uint32_t* positions_N = nullptr;  ///< for kRandom
   const uint32_t* steps_N = nullptr;
   const uint32_t* streams_N = nullptr;
@@ -61,10 +63,17 @@ MMADA_HOST_DEVICE inline void finish_row(const SelectFinishParams& p, int64_t n)
   if (p.confidence == SelectConfidence::kNegEntropy) confidence = s.weighted / s.sum - logf(s.sum);
   if (p.confidence == SelectConfidence::kRandom) {
     uint32_t bits[4];
-    noise_block({p.random_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]}, 0, bits);
+    noise_block({*p.random_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]}, 0, bits);
     confidence = open_unit_float(bits[0]);
   }
   p.confidence_N[n] = valid ? confidence : NAN;
+}
+
+/// Whether rows whose noise is asked for have a key, positions, counters and streams.
+template <class Params>
+bool noise_is_complete(const Params& p, bool noisy, const uint64_t* key) {
+  return !noisy || p.rows == 0 ||
+         (key != nullptr && p.positions_N != nullptr && p.steps_N != nullptr && p.streams_N != nullptr);
 }
 
 /// CPU: fp32 and bf16; one state per row and call. Rows are spread over the context's threads.

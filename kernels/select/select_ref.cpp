@@ -29,7 +29,7 @@ double noise(const SelectStatisticsParams& p, int64_t n, int64_t column) {
   if (p.temperature == 0) return 0.0;
   uint32_t bits[4];
   const auto id = static_cast<uint32_t>(p.first_id + column);
-  noise_block({p.token_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]}, id / 4, bits);
+  noise_block({*p.token_key, p.positions_N[n], p.steps_N[n], p.streams_N[n]}, id / 4, bits);
   return p.temperature * -std::log(-std::log(static_cast<double>(open_unit_float(bits[id % 4]))));
 }
 
@@ -60,7 +60,7 @@ void select_ref(const SelectStatisticsParams& p, const SelectFinishParams& f, do
     if (f.confidence == SelectConfidence::kNegEntropy) confidence = weighted / sum - std::log(sum);
     if (f.confidence == SelectConfidence::kRandom) {
       uint32_t bits[4];
-      noise_block({f.random_key, f.positions_N[n], f.steps_N[n], f.streams_N[n]}, 0, bits);
+      noise_block({*f.random_key, f.positions_N[n], f.steps_N[n], f.streams_N[n]}, 0, bits);
       confidence = open_unit_float(bits[0]);
     }
     f.confidence_N[n] = static_cast<float>(confidence);

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "mmada/core/check.h"
-#include "mmada/core/rng.h"
 
 namespace mmada {
 namespace {
@@ -82,7 +81,8 @@ ResidentRegion::ResidentRegion(Transformer model, int64_t mask, int64_t pad, con
     : model_(std::move(model)),
       mask_(mask),
       window_(rows.front().region->window),
-      slots_(extent(*rows.front().region).size()) {
+      slots_(extent(*rows.front().region).size()),
+      keys_(noise_keys(rows.front().canvas->seed, model_.options().device())) {
   for (const ResidentRow& row : rows) ends_.push_back({row.canvas->stop, row.canvas->ids.size()});
   lay_tokens(rows, pad);
   lay_streams(rows);
@@ -113,6 +113,7 @@ void ResidentRegion::lay_tokens(const Rows& rows, int64_t pad) {
             .steps_B = zeros({batch}, at::kInt),
             .done_B = zeros({batch}, at::kByte),
             .commit_steps_BT = {}};
+  first_tokens_BT_ = state_.tokens_BT.clone();
   step_.begins_B = integers(begins).to(device);
   step_.proposals_BR = zeros({batch, slots_}, at::kInt);
   step_.confidence_BR = zeros({batch, slots_}, at::kFloat);
@@ -139,10 +140,10 @@ void ResidentRegion::lay_streams(const Rows& rows) {
       }
     const at::Tensor place = integers(positions);
     const at::Tensor noise_3N = at::stack({place, at::zeros_like(place), integers(streams)});
-    SelectParams params = select_params(*rows[first].region);
-    params.noise.seed = rows[first].canvas->seed;
+    const SelectParams params = select_params(*rows[first].region);
     streams_.push_back(
-        {SelectStream(params, mix_of(*rows[first].region), count * slots_, noise_3N, device), first, count});
+        {SelectStream(params, mix_of(*rows[first].region), count * slots_, noise_3N, keys_, device), first,
+         count});
     for (const bool twin : guided ? std::vector<bool>{false, true} : std::vector<bool>{false})
       for (int64_t b = first; b < first + count; ++b) batch_rows.push_back(b), twins.push_back(twin);
   }
@@ -198,7 +199,7 @@ void ResidentRegion::lay_rule(const Rows& rows) {
     step_.temperatures_S = at::tensor(schedule.temperatures, at::kFloat).to(device);
     step_.streams_B = integers(streams).to(device);
   }
-  step_.noise_key = stream_key(rows.front().canvas->seed, "remask");
+  step_.noise_key = keys_.remask;
 }
 
 void ResidentRegion::enqueue() {
@@ -226,6 +227,15 @@ void ResidentRegion::enqueue() {
                                 1);  // an id that the next step can look up, whatever comes of it
   step_.active_B = state_.done_B.eq(0).to(at::kByte);
   remask_op(state_, step_);
+}
+
+void ResidentRegion::restart(uint64_t seed) {
+  keys_.set(seed);
+  state_.tokens_BT.copy_(first_tokens_BT_);
+  state_.steps_B.zero_(), state_.done_B.zero_(), failed_B_.zero_();
+  for (RowEnd& end : ends_) end.steps.reset();
+  late_.reset();
+  taken_ = 0;
 }
 
 HostCopy ResidentRegion::report() const {

@@ -56,6 +56,9 @@ class ResidentRegion {
     TokenIds ids;
     int64_t steps = 0;  ///< that the row took part in
   };
+  /// The rows as they were at first, to be filled again under another seed, in the tensors that are there: a
+  /// CUDA graph of enqueue() stays good.
+  void restart(uint64_t seed);
   /// The rows as they are once all steps have run: waits for the device.
   std::vector<Filled> collect();
 
@@ -92,6 +95,8 @@ class ResidentRegion {
   at::Tensor slot_index_BR_;                     ///< into the flat tokens
   at::Tensor first_step_B_;                      ///< int32
   at::Tensor failed_B_;                          ///< bool: a candidate had no finite logit
+  NoiseKeys keys_;
+  at::Tensor first_tokens_BT_;  ///< the rows before the first step
   RemaskState state_;
   RemaskStep step_;
   int64_t taken_ = 0;

@@ -48,7 +48,8 @@ void select_pass(const at::Tensor& hidden_ND, const at::Tensor& head_WD, std::sp
   std::vector<SelectStream> streams;
   for (const HeadRows& group : groups)
     streams.emplace_back(group.params, group.guidance, static_cast<int64_t>(group.params.positions.size()),
-                         noise_rows(group.params), hidden_ND.device());
+                         noise_rows(group.params), noise_keys(group.params.noise.seed, hidden_ND.device()),
+                         hidden_ND.device());
   stream_head(hidden_ND, head_WD, groups.front().params.window, streams);
   for (size_t i = 0; i < streams.size(); ++i) selected[i] = to_host(streams[i].answers(), groups[i].params);
 }

@@ -36,7 +36,7 @@ TORCH_LIBRARY_FRAGMENT(mmada, m) {
       "rule, Tensor begins, "
       "Tensor proposals, Tensor confidence, int steps, int mask_id, float threshold=0.0, Tensor? "
       "counts=None, Tensor? "
-      "temperatures=None, Tensor? streams=None, int noise_key=0, Tensor? active=None) -> ()");
+      "temperatures=None, Tensor? streams=None, Tensor? noise_key=None, Tensor? active=None) -> ()");
 }
 TORCH_LIBRARY_IMPL(mmada, CPU, m) { m.impl("remask_", ops::remask_on<Cpu>); }
 TORCH_LIBRARY_IMPL(mmada, Meta, m) { m.impl("remask_", ops::remask_on<Meta>); }
@@ -46,7 +46,7 @@ void remask_op(RemaskState& state, const RemaskStep& step) {
   op.call(state.tokens_BT, state.steps_B, state.done_B, state.commit_steps_BT,
           c10::string_view(step.rule.data(), step.rule.size()), step.begins_B, step.proposals_BR,
           step.confidence_BR, step.steps, step.mask_id, step.threshold, step.counts_BS, step.temperatures_S,
-          step.streams_B, static_cast<int64_t>(step.noise_key), step.active_B);
+          step.streams_B, step.noise_key, step.active_B);
 }
 
 }  // namespace mmada

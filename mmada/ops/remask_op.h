@@ -21,8 +21,8 @@ struct RemaskStep {
   std::optional<at::Tensor> counts_BS;       ///< int32: count, maskgit
   std::optional<at::Tensor> temperatures_S;  ///< fp32: maskgit, of the noise
   std::optional<at::Tensor> streams_B;       ///< int32: maskgit with noise
-  uint64_t noise_key = 0;
-  std::optional<at::Tensor> active_B;  ///< uint8: rows with 0 are left alone
+  std::optional<at::Tensor> noise_key;  ///< int64, one number: maskgit with noise, stream_key(seed, "remask")
+  std::optional<at::Tensor> active_B;   ///< uint8: rows with 0 are left alone
 };
 
 /// What a step changes, in place.

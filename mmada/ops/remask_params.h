@@ -6,6 +6,7 @@
 #include "kernels/remask/remask.h"
 #include "mmada/core/check.h"
 #include "mmada/ops/kernel_context.h"
+#include "mmada/ops/random_key.h"
 
 namespace mmada::ops {
 
@@ -28,7 +29,7 @@ void remask_on(const at::Tensor& tokens, const at::Tensor& steps_done, const at:
                const OptionalTensor& commit_steps, c10::string_view rule, const at::Tensor& begins,
                const at::Tensor& proposals, const at::Tensor& confidence, int64_t steps, int64_t mask_id,
                double threshold, const OptionalTensor& counts, const OptionalTensor& temperatures,
-               const OptionalTensor& streams, int64_t noise_key, const OptionalTensor& active) {
+               const OptionalTensor& streams, const OptionalTensor& noise_key, const OptionalTensor& active) {
   const int64_t batch = tokens.dim() == 2 ? tokens.size(0) : -1,
                 slots = proposals.dim() == 2 ? proposals.size(1) : -1;
   const auto check = [&](const char* name, const at::Tensor& x, at::ScalarType type,
@@ -56,6 +57,10 @@ void remask_on(const at::Tensor& tokens, const at::Tensor& steps_done, const at:
   check_some("temperatures", temperatures, at::kFloat, {steps});
   check_some("streams", streams, at::kInt, {batch});
   check_some("active", active, at::kByte, {batch});
+  const bool noisy =
+      remask_rule_from_name({rule.data(), rule.size()}) == kernels::RemaskRule::kMaskGit && temperatures;
+  MMADA_CHECK(!noisy || (streams && noise_key), "mmada::remask_: ", streams ? "noise_key" : "streams",
+              ": found none, expected it where maskgit has temperatures");
   if constexpr (Device::kHasMemory) {
     const auto ints = [](const OptionalTensor& x) { return x ? x->const_data_ptr<int32_t>() : nullptr; };
     Device::run({.tokens_BT = tokens.mutable_data_ptr<int32_t>(),
@@ -67,7 +72,7 @@ void remask_on(const at::Tensor& tokens, const at::Tensor& steps_done, const at:
                  .counts_BS = ints(counts),
                  .temperatures_S = temperatures ? temperatures->const_data_ptr<float>() : nullptr,
                  .streams_B = reinterpret_cast<const uint32_t*>(ints(streams)),
-                 .noise_key = static_cast<uint64_t>(noise_key),
+                 .noise_key = checked_key("mmada::remask_", "noise_key", noise_key, tokens.device()),
                  .threshold = static_cast<float>(threshold),
                  .steps_B = steps_done.mutable_data_ptr<int32_t>(),
                  .active_B = active ? active->const_data_ptr<uint8_t>() : nullptr,

@@ -8,6 +8,7 @@
 #include "kernels/select/select.h"
 #include "mmada/core/check.h"
 #include "mmada/ops/kernel_context.h"
+#include "mmada/ops/random_key.h"
 
 namespace mmada::ops {
 
@@ -33,8 +34,9 @@ inline at::Tensor checked_noise(const char* op, const std::optional<at::Tensor>&
 struct SelectStatisticsCall {
   using OptionalTensor = std::optional<at::Tensor>;
   SelectStatisticsCall(const at::Tensor& logits_NC, const OptionalTensor& uncond_NC,
-                       const OptionalTensor& banned_bits, const OptionalTensor& noise_3N, int64_t first_id,
-                       double temperature, int64_t token_key, double guidance, bool difference_form) {
+                       const OptionalTensor& banned_bits, const OptionalTensor& noise_3N,
+                       const OptionalTensor& token_key, int64_t first_id, double temperature, double guidance,
+                       bool difference_form) {
     const char* op = "mmada::select_statistics";
     MMADA_CHECK(logits_NC.dim() == 2 && logits_NC.size(1) >= 1, op, ": logits: found shape ",
                 logits_NC.sizes(), ", expected [N, C] with C at least 1");
@@ -66,8 +68,10 @@ struct SelectStatisticsCall {
       banned = banned_bits->contiguous();
     }
     noise = checked_noise(op, noise_3N, rows, logits.device());
-    MMADA_CHECK(temperature == 0 || noise.defined(), op,
-                ": noise: found none, expected it where temperature is above 0");
+    const uint64_t* key = checked_key(op, "token_key", token_key, logits.device());
+    MMADA_CHECK(temperature == 0 || (noise.defined() && key != nullptr), op,
+                noise.defined() ? ": token_key" : ": noise",
+                ": found none, expected it where temperature is above 0");
     params = {.logits = logits.const_data_ptr(),
               .uncond = uncond.defined() ? uncond.const_data_ptr() : nullptr,
               .guidance = static_cast<float>(guidance),
@@ -81,7 +85,7 @@ struct SelectStatisticsCall {
                                  ? reinterpret_cast<const uint32_t*>(banned.const_data_ptr<int32_t>())
                                  : nullptr,
               .temperature = static_cast<float>(temperature),
-              .token_key = static_cast<uint64_t>(token_key)};
+              .token_key = key};
     if (!noise.defined()) return;
     params.positions_N = noise_row(noise, 0), params.steps_N = noise_row(noise, 1),
     params.streams_N = noise_row(noise, 2);
@@ -110,7 +114,7 @@ inline kernels::SelectConfidence select_confidence_from_name(std::string_view na
 
 struct SelectFinishCall {
   SelectFinishCall(const at::Tensor& states_NS8, const std::optional<at::Tensor>& noise_3N,
-                   std::string_view confidence, int64_t random_key)
+                   std::string_view confidence, const std::optional<at::Tensor>& random_key)
       : states(states_NS8.contiguous()) {
     const char* op = "mmada::select_finish";
     MMADA_CHECK(
@@ -120,8 +124,10 @@ struct SelectFinishCall {
     const int64_t rows = states.size(0);
     noise = checked_noise(op, noise_3N, rows, states.device());
     const auto measure = select_confidence_from_name(confidence);
-    MMADA_CHECK(measure != kernels::SelectConfidence::kRandom || noise.defined(), op,
-                ": noise: found none, expected it for random confidence");
+    const uint64_t* key = checked_key(op, "random_key", random_key, states.device());
+    MMADA_CHECK(measure != kernels::SelectConfidence::kRandom || (noise.defined() && key != nullptr), op,
+                noise.defined() ? ": random_key" : ": noise",
+                ": found none, expected it for random confidence");
     ids = at::empty({rows}, states.options());
     this->confidence = at::empty({rows}, states.options().dtype(at::kFloat));
     logsumexp = at::empty_like(this->confidence);
@@ -129,7 +135,7 @@ struct SelectFinishCall {
               .rows = rows,
               .slots = states.size(1),
               .confidence = measure,
-              .random_key = static_cast<uint64_t>(random_key),
+              .random_key = key,
               .ids_N = ids.mutable_data_ptr<int32_t>(),
               .confidence_N = this->confidence.mutable_data_ptr<float>(),
               .logsumexp_N = logsumexp.mutable_data_ptr<float>()};

@@ -15,7 +15,6 @@ namespace mmada {
 struct SelectChunk {
   int64_t first_id = 0;  ///< vocabulary id of column 0
   double temperature = 0.0;
-  uint64_t token_key = 0;  ///< of the noise: stream_key(seed, "token")
   double guidance = 0.0;
   bool difference_form = true;  ///< see GuidanceMix
 };
@@ -24,12 +23,13 @@ struct SelectChunk {
 /// choice and its confidence need. States of a row's chunks are joined by at::cat along S.
 ///
 /// uncond: the guided rows' twins, like logits. banned_bits: int32 words, bit id % 32 of word id / 32 set
-/// where an id counts as -inf. noise_3N: int32 positions, step counters and streams; needed where temperature
-/// > 0. One pass over the logits; fp32 statistics (fp32 and bf16 on CPUs, fp16 too on GPUs). The op is
-/// mmada::select_statistics.
+/// where an id counts as -inf. noise_3N: int32 positions, step counters and streams, and token_key, the int64
+/// stream_key(seed, "token"); both needed where temperature > 0. One pass over the logits; fp32 statistics
+/// (fp32 and bf16 on CPUs, fp16 too on GPUs). The op is mmada::select_statistics.
 at::Tensor select_statistics(const at::Tensor& logits_NC, const std::optional<at::Tensor>& uncond_NC,
                              const std::optional<at::Tensor>& banned_bits,
-                             const std::optional<at::Tensor>& noise_3N, const SelectChunk& chunk);
+                             const std::optional<at::Tensor>& noise_3N,
+                             const std::optional<at::Tensor>& token_key, const SelectChunk& chunk);
 
 constexpr int32_t kNoChoice = INT32_MAX;
 
@@ -40,8 +40,8 @@ struct SelectAnswers {
 };
 
 /// Joins every row's states. confidence: "probability", "margin", "neg_entropy" or "random", the last from
-/// random_key and noise_3N. The op is mmada::select_finish.
+/// noise_3N and random_key, the int64 stream_key(seed, "random_confidence"). The op is mmada::select_finish.
 SelectAnswers select_finish(const at::Tensor& states_NS8, const std::optional<at::Tensor>& noise_3N,
-                            std::string_view confidence, uint64_t random_key);
+                            std::string_view confidence, const std::optional<at::Tensor>& random_key);
 
 }  // namespace mmada

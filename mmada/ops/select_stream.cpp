@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "mmada/core/check.h"
 #include "mmada/core/rng.h"
@@ -80,6 +81,19 @@ at::Tensor noise_rows(const SelectParams& params) {
   return integers(rows).view({3, -1});
 }
 
+NoiseKeys noise_keys(uint64_t seed, at::Device device) {
+  const auto number = [&] { return at::zeros({1}, at::TensorOptions().dtype(at::kLong).device(device)); };
+  NoiseKeys keys{.token = number(), .random_confidence = number(), .remask = number()};
+  keys.set(seed);
+  return keys;
+}
+
+void NoiseKeys::set(uint64_t seed) {
+  token.fill_(static_cast<int64_t>(stream_key(seed, "token")));
+  random_confidence.fill_(static_cast<int64_t>(stream_key(seed, "random_confidence")));
+  remask.fill_(static_cast<int64_t>(stream_key(seed, "remask")));
+}
+
 at::Tensor keep_best(const at::Tensor& logits_NW, int64_t top_k, double top_p, double temperature) {
   const int64_t width = logits_NW.size(1), most = top_k > 0 ? std::min(top_k, width) : width;
   const auto [sorted, order] = at::sort(logits_NW, /*stable=*/true, /*dim=*/1, /*descending=*/true);
@@ -93,8 +107,8 @@ at::Tensor keep_best(const at::Tensor& logits_NW, int64_t top_k, double top_p, d
 }
 
 SelectStream::SelectStream(const SelectParams& params, std::optional<GuidanceMix> guidance, int64_t rows,
-                           at::Tensor noise_3N, at::Device device)
-    : params_(params), guidance_(guidance), rows_(rows) {
+                           at::Tensor noise_3N, NoiseKeys keys, at::Device device)
+    : params_(params), guidance_(guidance), rows_(rows), keys_(std::move(keys)) {
   if (params.temperature > 0 || params.confidence == Confidence::kRandom) noise_3N_ = noise_3N.to(device);
   const Window window = params.window;
   std::vector<int64_t> ids = inside(window, params.banned);
@@ -116,14 +130,15 @@ at::Tensor SelectStream::states_of(const at::Tensor& choice_NC, const at::Tensor
                                    const std::optional<at::Tensor>& noise_3N, int64_t first_id) const {
   SelectChunk chunk{.first_id = first_id,
                     .temperature = params_.temperature,
-                    .token_key = stream_key(params_.noise.seed, "token"),
                     .guidance = uncond_NC ? guidance_->scale : 0.0,
                     .difference_form = !guidance_ || guidance_->difference_form};
-  const at::Tensor states = select_statistics(choice_NC, uncond_NC, banned_bits_, noise_3N, chunk);
+  const at::Tensor states =
+      select_statistics(choice_NC, uncond_NC, banned_bits_, noise_3N, keys_.token, chunk);
   if (!uncounted_bits_ && choice_NC.is_same(counted_NC)) return states;
   chunk.temperature = 0;
-  const at::Tensor counted = select_statistics(
-      counted_NC, uncond_NC, uncounted_bits_ ? uncounted_bits_ : banned_bits_, std::nullopt, chunk);
+  const at::Tensor counted =
+      select_statistics(counted_NC, uncond_NC, uncounted_bits_ ? uncounted_bits_ : banned_bits_, std::nullopt,
+                        std::nullopt, chunk);
   // the first four of a state's words describe the softmax, the rest the choice (kernels::SelectState)
   return at::cat({counted.narrow(2, 0, 4), states.narrow(2, 4, 4)}, 2);
 }
@@ -153,8 +168,8 @@ void SelectStream::add_whole(const at::Tensor& hidden_ND, const at::Tensor& head
 }
 
 SelectAnswers SelectStream::answers() {
-  SelectAnswers answers = select_finish(at::cat(states_, 1), noise_3N_, name_of(params_.confidence),
-                                        stream_key(params_.noise.seed, "random_confidence"));
+  SelectAnswers answers =
+      select_finish(at::cat(states_, 1), noise_3N_, name_of(params_.confidence), keys_.random_confidence);
   states_.clear();
   if (never_)
     answers.confidence_N = answers.confidence_N.masked_fill(at::isin(answers.ids_N, *never_), kMinusInfinity);

@@ -26,19 +26,29 @@ at::Tensor mix_logits(const GuidanceMix& guidance, const at::Tensor& conditional
 /// int32 [3, N]: positions, step counters and streams, what the noise of each row is keyed by.
 at::Tensor noise_rows(const SelectParams& params);
 
+/// Keys of a seed's random streams in a step, on a device. Steps read their values when they run: a new value
+/// in place is a new seed, for steps captured in a CUDA graph too.
+struct NoiseKeys {
+  /// Writes another seed's keys.
+  void set(uint64_t seed);
+
+  at::Tensor token, random_confidence, remask;  ///< int64 [1]
+};
+NoiseKeys noise_keys(uint64_t seed, at::Device device);
+
 /// Hidden rows that share a pass over the head: 16 MiB of fp32 logits.
 inline constexpr int64_t kPassRows = 2048;
 
 /// The choice of a step for rows under the same settings, on the rows' device: what the settings mean lies in
-/// tensors made once, and a step is ops that wait for nothing. params.positions and params.noise are not read
-/// but for noise.seed; the rows' noise is in noise_3N.
+/// tensors made once, and a step is ops that wait for nothing. params.positions and params.noise are not
+/// read: the rows' noise is in noise_3N and keys.
 ///
 /// The vocabulary passes in chunks, each folded into a few numbers per row (mmada::select_statistics). Ids
 /// never confident are chosen from a first pass over a chunk and left out of the softmax of a second.
 class SelectStream {
  public:
   SelectStream(const SelectParams& params, std::optional<GuidanceMix> guidance, int64_t rows,
-               at::Tensor noise_3N, at::Device device);
+               at::Tensor noise_3N, NoiseKeys keys, at::Device device);
 
   int64_t rows() const { return rows_; }
   int64_t hidden_rows() const { return rows_ * (guidance_ ? 2 : 1); }
@@ -64,7 +74,8 @@ class SelectStream {
   SelectParams params_;  ///< its spans are empty
   std::optional<GuidanceMix> guidance_;
   int64_t rows_;
-  std::optional<at::Tensor> noise_3N_;        ///< none without noise
+  std::optional<at::Tensor> noise_3N_;  ///< none without noise
+  NoiseKeys keys_;
   std::optional<at::Tensor> banned_;          ///< int64 columns
   std::optional<at::Tensor> banned_bits_;     ///< ids that cannot be chosen
   std::optional<at::Tensor> never_;           ///< int32 ids never confident

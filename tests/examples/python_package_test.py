@@ -185,19 +185,20 @@ def test_selection_in_chunks_with_bans_guidance_and_noise():
     top = p.topk(2, -1).values
     torch.testing.assert_close(mmada.select_finish(states, confidence="margin").confidence.double(), top[:, 0] - top[:, 1], rtol=1e-4, atol=1e-6)
     noise = torch.stack([torch.arange(5), torch.full((5,), 3), torch.zeros(5)]).int()
-    arguments = (logits, None, None, noise, 0, 1.0, 77, 0.0, True)
+    key = torch.tensor([77])
+    arguments = (logits, None, None, noise, key, 0, 1.0, 0.0, True)
     noisy = mmada.select_finish(OPS.select_statistics(*arguments))
-    alone = mmada.select_finish(OPS.select_statistics(logits[2:3], None, None, noise[:, 2:3].contiguous(), 0, 1.0, 77, 0.0, True))
+    alone = mmada.select_finish(OPS.select_statistics(logits[2:3], None, None, noise[:, 2:3].contiguous(), key, 0, 1.0, 0.0, True))
     assert noisy.ids[2] == alone.ids[0]
     torch.library.opcheck(OPS.select_statistics.default, arguments, test_utils=("test_schema", "test_faketensor"))
-    torch.library.opcheck(OPS.select_finish.default, (states, None, "probability", 0), test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(OPS.select_finish.default, (states, None, "probability", None), test_utils=("test_schema", "test_faketensor"))
 
 
 def test_noisy_choices_follow_the_softmax():
     p = torch.tensor([0.5, 0.25, 0.15, 0.1])
     rows = 20000
     noise = torch.stack([torch.arange(rows), torch.zeros(rows), torch.zeros(rows)]).int()
-    ids = mmada.select_finish(mmada.select_statistics(p.log().repeat(rows, 1), noise=noise, temperature=1.0, token_key=5)).ids
+    ids = mmada.select_finish(mmada.select_statistics(p.log().repeat(rows, 1), noise=noise, token_key=torch.tensor(5), temperature=1.0)).ids
     counts = torch.bincount(ids.long(), minlength=4)
     assert ((counts - rows * p).abs() < 5 * (rows * p * (1 - p)).sqrt()).all()
 
@@ -237,7 +238,32 @@ def test_image_tokenizer_ops(device):
     torch.library.opcheck(OPS.lfq_unpack.default, (codes, 9, torch.float32), test_utils=("test_schema", "test_faketensor"))
 
 
+def test_another_number_in_a_key_is_another_seed():
+    rows = 40
+    noise = torch.stack([torch.arange(rows), torch.zeros(rows), torch.zeros(rows)]).int()
+    logits, key = torch.zeros(rows, 64), torch.tensor([5])
+
+    def draw(key):
+        states = mmada.select_statistics(logits, noise=noise, token_key=key, temperature=1.0)
+        return mmada.select_finish(states, noise, "random", key)
+
+    first, other = draw(key), draw(torch.tensor([-6]))
+    key.fill_(-6)
+    again = draw(key)
+    assert all(torch.equal(a, b) for a, b in zip(again, other))
+    assert not torch.equal(again.ids, first.ids) and not torch.equal(again.confidence, first.confidence)
+
+
+NOISE, STATES = torch.zeros(3, 2, dtype=torch.int32), torch.zeros(2, 1, 8, dtype=torch.int32)
+REMASK = dict(tokens=torch.full((1, 2), 9, dtype=torch.int32), steps_done=torch.zeros(1, dtype=torch.int32), done=torch.zeros(1, dtype=torch.uint8),
+              rule="maskgit", begins=torch.zeros(1, dtype=torch.int32), proposals=torch.zeros(1, 2, dtype=torch.int32),
+              confidence=torch.ones(1, 2), steps=1, mask_id=9, counts=torch.ones(1, 1, dtype=torch.int32), temperatures=torch.ones(1),
+              streams=torch.zeros(1, dtype=torch.int32))
+
+
 @pytest.mark.parametrize("call, message", [
+    (lambda: mmada.remask_(**REMASK), "noise_key: found none"),
+    (lambda: mmada.remask_(**REMASK, noise_key=torch.tensor([1], dtype=torch.int32)), "noise_key: found Int"),
     (lambda: mmada.rms_norm(torch.ones(2, 4), torch.ones(5)), r"expected \[\.\.\., D\] and \[D\]"),
     (lambda: mmada.rms_norm(torch.ones(2, 4), torch.ones(4).bfloat16()), "of one type"),
     (lambda: mmada.add_rms_norm(torch.ones(2, 4), torch.ones(2, 5), torch.ones(4)), "residual: found"),
@@ -249,6 +275,10 @@ def test_image_tokenizer_ops(device):
     (lambda: mmada.packed_attention(*[torch.ones(5, 2, 8)] * 3, *[torch.tensor([0, 5])] * 2, 5, 5), "query_offsets: found"),
     (lambda: mmada.select_statistics(torch.ones(2, 4), temperature=-1.0), "temperature: found -1"),
     (lambda: mmada.select_statistics(torch.ones(2, 4), temperature=1.0), "noise: found none"),
+    (lambda: mmada.select_statistics(torch.ones(2, 4), noise=NOISE, temperature=1.0), "token_key: found none"),
+    (lambda: mmada.select_statistics(torch.ones(2, 4), noise=NOISE, token_key=torch.tensor([1, 2]), temperature=1.0), r"token_key: found Long of shape \[2\]"),
+    (lambda: mmada.select_finish(STATES, NOISE, "random"), "random_key: found none"),
+    (lambda: mmada.select_finish(STATES, NOISE, "random", torch.tensor(1.0)), "random_key: found Float"),
     (lambda: mmada.select_statistics(torch.ones(2, 4), first_id=2**31 - 5), "within 31 bits"),
     (lambda: mmada.select_statistics(torch.ones(2, 4).double()), "expected fp32, bf16 or fp16"),
     (lambda: mmada.select_finish(torch.zeros(2, 1, 8, dtype=torch.int32), confidence="sure"), 'found "sure"'),

@@ -29,6 +29,8 @@ TEST_CASE("every commit rule gives the oracle's tokens, steps and flags, ties in
   for (const int64_t slots : {2048, 8192}) Problem(run, 2, slots, 2, RemaskRule::kMaskGit).check();
 }
 
+TEST_CASE("another seed is another number at the same address", "[tiny]") { check_key_is_read_in_place(run); }
+
 TEST_CASE("of equal candidates the lower slots are committed", "[tiny]") {
   Problem problem(run, 1, 9, 2, RemaskRule::kCount);
   std::fill(problem.confidence.begin(), problem.confidence.end(), 0.5f);

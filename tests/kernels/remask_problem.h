@@ -37,7 +37,7 @@ struct Problem {
       : run_(run), proposals(batch * slots), confidence(batch * slots), counts(batch * steps) {
     params.rule = rule, params.mask_id = kMask, params.batch = batch, params.slots = slots,
     params.steps = steps;
-    params.token_stride = slots + 9, params.noise_key = 4711,
+    params.token_stride = slots + 9, params.noise_key = noise_key.data(),
     params.threshold = 0.625f;  // some are just as confident
     const std::vector<float> normal = emulation::normals(confidence.size(), 11);
     for (size_t i = 0; i < confidence.size(); ++i) {
@@ -94,6 +94,7 @@ struct Problem {
   Shared<float> confidence, temperatures;
   Shared<int32_t> counts;
   Shared<uint32_t> streams;
+  Shared<uint64_t> noise_key = {4711};
   State state;
   RemaskParams params;
 };
@@ -124,6 +125,25 @@ inline void check_edges(Problem::Kernel run) {
   hopeless.temperatures = {1.0f, 1.0f, 1.0f};
   hopeless.params.temperatures_S = hopeless.temperatures.data();
   hopeless.check();
+}
+
+/// The same arguments draw other noise once the number at the key's address changes, and the same as ever
+/// once it is back: what a replayed CUDA graph relies on.
+inline void check_key_is_read_in_place(Problem::Kernel run) {
+  Problem problem(run, 3, 97, 4, RemaskRule::kMaskGit);
+  problem.temperatures = {3.0f, 2.0f, 1.0f, 0.5f};
+  problem.params.temperatures_S = problem.temperatures.data();
+  const State first = problem.kernel(problem.state);
+  for (const uint64_t changed : {uint64_t{4712}, 4711 + (uint64_t{1} << 40)}) {
+    problem.noise_key[0] = changed;
+    const State other = problem.kernel(problem.state);
+    CHECK_FALSE(other == first);
+    CHECK(other == problem.reference(problem.state));
+  }
+  problem.noise_key[0] = 4711;
+  CHECK(problem.kernel(problem.state) == first);
+  problem.params.noise_key = nullptr;
+  CHECK(run(problem.on(problem.state)) == Status::kInvalid);
 }
 
 }  // namespace remask_test

@@ -27,6 +27,8 @@ TEST_CASE("MaskGIT's noise changes what is committed and is the oracle's") {
   problem.check();
 }
 
+TEST_CASE("another seed is another number at the same address") { check_key_is_read_in_place(run); }
+
 TEST_CASE("NaN is the lowest confidence, and rows that are not active stay as they are") {
   for (const RemaskRule rule : kRules) {
     Problem problem(run, 3, 33, 4, rule);

@@ -149,6 +149,10 @@ TEST_CASE("columns at -inf in both guided rows are no harm") {
   check_hidden_guidance<Emulated<__nv_bfloat16>>();
 }
 
+TEST_CASE("another seed is another number at the same address", "[tiny]") {
+  check_keys_are_read_in_place<Emulated<float>>();
+}
+
 TEST_CASE("an id that wins by rare noise is found") { check_rare_noise<Emulated<float>>(); }
 
 TEST_CASE("a banned id is banned wherever the columns begin", "[tiny]") {
@@ -183,6 +187,7 @@ TEST_CASE("contradictory windows and slots are refused") {
   CHECK(refused([](auto& c) { c.first_id = -1; }) == Status::kInvalid);
   CHECK(refused([](auto& c) { c.first_slot = 1; }) == Status::kInvalid);
   CHECK(refused([](auto& c) { c.temperature = NAN; }) == Status::kInvalid);
+  CHECK(refused([](auto& c) { c.temperature = 1.0f; }) == Status::kInvalid);  // no key, no positions
   CHECK(refused([](auto& c) { c.first_id = INT32_MAX - 8; }) == Status::kUnsupported);
   CHECK(select_finish_cuda({}, {}) == Status::kInvalid);
   CHECK(mmada::simt::statistics().launches == 0);

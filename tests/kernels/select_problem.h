@@ -42,7 +42,7 @@ struct Problem {
     for (size_t i = 0; i < wide.size(); ++i) put(i, wide[i]);
     for (int64_t i = 0; i < n; ++i) positions[i] = static_cast<uint32_t>(7 * i + 2);
     params.rows = n, params.columns = columns, params.row_stride = std::max(columns, row_stride);
-    params.first_id = first_id, params.token_key = 0x123456789ABCDEFull;
+    params.first_id = first_id, params.token_key = keys.data();
     params.positions_N = positions.data(), params.steps_N = steps.data(), params.streams_N = streams.data();
   }
   void set(int64_t n, int64_t column, float value) {
@@ -110,6 +110,7 @@ struct Problem {
   std::vector<float> wide, wide_uncond;  ///< the logits rounded to Element, for the oracle
   Shared<Element> logits, uncond;
   Shared<uint32_t> positions, steps, streams, banned;
+  Shared<uint64_t> keys = {0x123456789ABCDEFull, 77};  ///< of the choice and of random confidence
   SelectStatisticsParams params;
 
  private:
@@ -123,7 +124,7 @@ struct Problem {
   }
   SelectFinishParams outputs(Answer& answer, SelectConfidence confidence) const {
     SelectFinishParams f;
-    f.rows = params.rows, f.confidence = confidence, f.random_key = 77;
+    f.rows = params.rows, f.confidence = confidence, f.random_key = keys.data() + 1;
     f.positions_N = params.positions_N, f.steps_N = params.steps_N, f.streams_N = params.streams_N;
     f.ids_N = answer.ids.data(), f.confidence_N = answer.confidence.data(),
     f.logsumexp_N = answer.logsumexp.data();
@@ -151,7 +152,7 @@ void check_hidden_guidance() {
 
 inline float noise_of(const SelectStatisticsParams& p, int32_t id) {
   uint32_t bits[4];
-  noise_block({p.token_key, p.positions_N[0], p.steps_N[0], p.streams_N[0]}, static_cast<uint32_t>(id / 4),
+  noise_block({*p.token_key, p.positions_N[0], p.steps_N[0], p.streams_N[0]}, static_cast<uint32_t>(id / 4),
               bits);
   return -std::log(-std::log(open_unit_float(bits[id % 4])));
 }
@@ -176,6 +177,26 @@ void check_rare_noise() {
     CHECK(problem.reference().ids[0] == rare);
     CHECK(problem.kernel().ids[0] == rare);
   }
+}
+
+/// The same arguments draw other noise once the numbers at the keys' addresses change, and the same as ever
+/// once they are back: what a replayed CUDA graph relies on.
+template <class Problem>
+void check_keys_are_read_in_place() {
+  Problem problem(40, 33);
+  problem.params.temperature = 1.0f;
+  const Answer first = problem.kernel(SelectConfidence::kRandom);
+  problem.keys[0] += 1;
+  const Answer other_choice = problem.kernel(SelectConfidence::kRandom);
+  CHECK(other_choice.ids != first.ids);
+  CHECK(other_choice.ids == problem.reference(SelectConfidence::kRandom).ids);
+  CHECK(other_choice.confidence == first.confidence);
+  problem.keys[1] += uint64_t{1} << 40;  // both halves of a key count
+  const Answer other_confidence = problem.kernel(SelectConfidence::kRandom);
+  CHECK(other_confidence.confidence != first.confidence);
+  CHECK(other_confidence.confidence == problem.reference(SelectConfidence::kRandom).confidence);
+  problem.keys = {0x123456789ABCDEFull, 77};
+  CHECK(problem.kernel(SelectConfidence::kRandom) == first);
 }
 
 }  // namespace select_test

@@ -110,6 +110,8 @@ TEST_CASE("rows of NaN, of -inf and with one NaN have no choice; -inf beside num
 
 TEST_CASE("columns at -inf in both guided rows are no harm") { check_hidden_guidance<Cpu>(); }
 
+TEST_CASE("another seed is another number at the same address") { check_keys_are_read_in_place<Cpu>(); }
+
 TEST_CASE("an id that wins by rare noise is found") { check_rare_noise<Cpu>(); }
 
 TEST_CASE("a stretch of NaN takes the row's choice, wherever it lies") {
@@ -144,6 +146,7 @@ TEST_CASE("sizes that contradict each other and types without a kernel are refus
   CHECK(status([](auto& q) { q.columns = 0; }) == Status::kInvalid);
   CHECK(status([](auto& q) { q.first_slot = 1; }) == Status::kInvalid);
   CHECK(status([](auto& q) { q.temperature = NAN; }) == Status::kInvalid);
+  CHECK(status([](auto& q) { q.temperature = 1.0f, q.token_key = nullptr; }) == Status::kInvalid);
   CHECK(status([](auto& q) { q.first_id = std::numeric_limits<int32_t>::max() - 12; }) ==
         Status::kUnsupported);
   CHECK(status([](auto& q) { q.type = FloatType::kF16; }) == Status::kUnsupported);

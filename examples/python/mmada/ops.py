@@ -85,33 +85,34 @@ def masked_token_logprobs(hidden: Tensor, head: Tensor, targets: Tensor, with_en
 
 
 def select_statistics(logits: Tensor, uncond: Tensor | None = None, banned_bits: Tensor | None = None,
-                      noise: Tensor | None = None, *, first_id: int = 0, temperature: float = 0.0, token_key: int = 0,
+                      noise: Tensor | None = None, token_key: Tensor | None = None, *, first_id: int = 0, temperature: float = 0.0,
                       guidance: float = 0.0, difference_form: bool = True) -> Tensor:
     """States, int32 [N, S, 8], of a chunk of logits [N, C] that begins at vocabulary id first_id; join chunks along S.
 
     uncond: the unconditional logits of guided rows, mixed as u + (1 + guidance)(c - u), or (1 + guidance) c - guidance u
     without difference_form. banned_bits: int32 words, bit id % 32 of word id // 32. noise: int32 [3, N], positions, step
-    counters and streams, which with token_key determine the Gumbel noise of every id.
+    counters and streams, which with token_key, one int64, determine the Gumbel noise of every id; temperature > 0 needs both.
+    The key is read when the kernel runs: another number written into it is another seed, in a captured CUDA graph too.
     """
-    return _ops.select_statistics(logits, uncond, banned_bits, noise, first_id, temperature, token_key, guidance, difference_form)
+    return _ops.select_statistics(logits, uncond, banned_bits, noise, token_key, first_id, temperature, guidance, difference_form)
 
 
 def select_finish(states: Tensor, noise: Tensor | None = None,
                   confidence: Literal["probability", "margin", "neg_entropy", "random"] = "probability",
-                  random_key: int = 0) -> Selected:
-    """The chosen ids (int32), their confidence and the log-sum-exp (fp32) of every row."""
+                  random_key: Tensor | None = None) -> Selected:
+    """The chosen ids (int32), their confidence and the log-sum-exp (fp32) of every row; random_key: one int64, for "random"."""
     return Selected(*_ops.select_finish(states, noise, confidence, random_key))
 
 
 def remask_(tokens: Tensor, steps_done: Tensor, done: Tensor, rule: Literal["count", "threshold", "factor", "maskgit"],
             begins: Tensor, proposals: Tensor, confidence: Tensor, *, steps: int, mask_id: int, threshold: float = 0.0,
-            counts: Tensor | None = None, temperatures: Tensor | None = None, streams: Tensor | None = None, noise_key: int = 0,
-            active: Tensor | None = None, commit_steps: Tensor | None = None) -> None:
+            counts: Tensor | None = None, temperatures: Tensor | None = None, streams: Tensor | None = None,
+            noise_key: Tensor | None = None, active: Tensor | None = None, commit_steps: Tensor | None = None) -> None:
     """One commit step of every row, in place: the chosen proposals [B, R] replace mask_id in tokens [B, T] from begins [B] on.
 
     count: the counts[b, step] most confident; threshold: all at least so confident, and the best in any case; factor: the n best
     with (n + 1)(1 - n-th confidence) < threshold; maskgit: all but the counts[b, step] lowest log p + temperature * Gumbel. Ints
-    are int32; steps_done grows by one, done (uint8) is set where no candidate is left or the steps are over.
+    are int32, but for noise_key, one int64; steps_done grows by one, done (uint8) is set where no candidate is left or the steps are over.
     """
     _ops.remask_(tokens, steps_done, done, commit_steps, rule, begins, proposals, confidence, steps, mask_id, threshold, counts,
                  temperatures, streams, noise_key, active)

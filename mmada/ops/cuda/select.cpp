@@ -12,9 +12,9 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
 Tensor statistics_cuda(const Tensor& logits, const OptionalTensor& uncond, const OptionalTensor& banned_bits,
-                       const OptionalTensor& noise, int64_t first_id, double temperature, int64_t token_key,
-                       double guidance, bool difference_form) {
-  ops::SelectStatisticsCall call(logits, uncond, banned_bits, noise, first_id, temperature, token_key,
+                       const OptionalTensor& noise, const OptionalTensor& token_key, int64_t first_id,
+                       double temperature, double guidance, bool difference_form) {
+  ops::SelectStatisticsCall call(logits, uncond, banned_bits, noise, token_key, first_id, temperature,
                                  guidance, difference_form);
   const CudaKernelContext context(logits);
   call.allocate(kernels::select_slots(call.params));
@@ -23,7 +23,8 @@ Tensor statistics_cuda(const Tensor& logits, const OptionalTensor& uncond, const
 }
 
 std::tuple<Tensor, Tensor, Tensor> finish_cuda(const Tensor& states, const OptionalTensor& noise,
-                                               c10::string_view confidence, int64_t random_key) {
+                                               c10::string_view confidence,
+                                               const OptionalTensor& random_key) {
   const CudaKernelContext context(states);
   const ops::SelectFinishCall call(states, noise, std::string_view(confidence.data(), confidence.size()),
                                    random_key);
