@@ -16,7 +16,7 @@ using mmada::testing::expect_error;
 namespace {
 
 struct Counters {
-  std::atomic<int> running{0}, most{0}, made{0}, skipped{0};
+  std::atomic<int> running{0}, most{0}, made{0}, skipped{0}, failed{0};
 };
 
 /// Sample i has the text "i". Those of `over` are passed over, those of `bad` fail; making one takes a while.
@@ -38,6 +38,7 @@ class NumberSource final : public SampleSource {
     }
   }
   PendingSample defer() override {
+    counters_.failed += index_ >= end;
     MMADA_CHECK(index_ < end, "no sample ", index_);
     return [this, i = index_++] { return make(i); };
   }
@@ -113,6 +114,7 @@ TEST_CASE("an error comes out at its sample, every time, and the state stays bef
   auto ending = made({}, {}, 10);
   for (int i = 0; i < 10; ++i) ending.ahead->next();
   for (int i = 0; i < 2; ++i) expect_error([&] { ending.ahead->next(); }, {"no sample 10"});
+  CHECK(ending.counters->failed == 1);  // nothing is tried behind it
   ending.ahead->restore({{"index", 4}});
   CHECK(ending.ahead->next().text == "4");
 }
