@@ -21,7 +21,7 @@ using ForwardSignature = Three(const Tensor&, const OptionalTensor&, const Tenso
 using BackwardSignature = std::tuple<Tensor, Tensor>(const Tensor&, const OptionalTensor&, const Tensor&,
                                                      const Tensor&, const Tensor&);
 
-// Of the two ways to do it on a CPU the kernel is the faster: benchmarks/results/2026-11-28-cpu-ops.md.
+// On a CPU the kernel is faster than ATen's operators (benchmarks/results/2026-11-28-cpu-ops.md).
 struct Cpu {
   static kernels::Status forward(const kernels::RmsNormParams& params, const Tensor&) {
     return kernels::rms_norm(params, CpuKernelContext());

@@ -35,7 +35,7 @@ Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, bool invers
   return at::cat({a * cos - b * turn, b * cos + a * turn}, -1);
 }
 
-// Of the two ways to do it on a CPU the kernel is the faster: benchmarks/results/2026-11-28-cpu-ops.md.
+// On a CPU the kernel is faster than ATen's operators (benchmarks/results/2026-11-28-cpu-ops.md).
 struct Cpu {
   static kernels::Status run(const kernels::RopeParams& params, const Tensor&) {
     return kernels::rope(params, CpuKernelContext());
