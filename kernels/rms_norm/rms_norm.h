@@ -29,6 +29,13 @@ struct RmsNormGradients {
   float* dweight_D = nullptr;     ///< fp32
 };
 
+/// CPU: fp32, bf16 and fp16; rows are spread over the context's threads in chunks. Sums in fp32, over 64
+/// lanes.
+[[nodiscard]] Status rms_norm(const RmsNormParams& params, const Context& context);
+size_t rms_norm_backward_cpu_workspace_size(const RmsNormParams& params);
+/// As rms_norm_backward_cuda.
+[[nodiscard]] Status rms_norm_backward(const RmsNormParams& params, const RmsNormGradients& gradients,
+                                       const Context& context);
 /// CUDA: fp32, bf16 and fp16. One read of x (and residual), one write; sums in fp32.
 [[nodiscard]] Status rms_norm_cuda(const RmsNormParams& params, const Context& context);
 size_t rms_norm_backward_workspace_size(const RmsNormParams& params);

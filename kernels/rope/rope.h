@@ -40,6 +40,8 @@ MMADA_HOST_DEVICE inline RopePair rope_pair(float a, float b, float cos, float s
   return {a * cos - b * sin, b * cos + a * sin};
 }
 
+/// CPU: fp32, bf16 and fp16, even head_dim; tokens are spread over the context's threads in chunks.
+[[nodiscard]] Status rope(const RopeParams& params, const Context& context);
 /// CUDA: fp32, bf16 and fp16, even head_dim. Moves every element of q and k twice.
 [[nodiscard]] Status rope_cuda(const RopeParams& params, const Context& context);
 /// The oracle: fp64, fp32 arrays only.

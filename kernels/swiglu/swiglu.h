@@ -35,6 +35,10 @@ MMADA_HOST_DEVICE inline SwigluGradient swiglu_gradient(float gate, float up, fl
   return {dout * up * sigmoid * (1.0f + gate * (1.0f - sigmoid)), dout * gate * sigmoid};
 }
 
+/// CPU: fp32, bf16 and fp16; elements are spread over the context's threads in chunks.
+[[nodiscard]] Status swiglu(const SwigluParams& params, const Context& context);
+[[nodiscard]] Status swiglu_backward(const SwigluParams& params, const SwigluGradients& gradients,
+                                     const Context& context);
 /// CUDA: fp32, bf16 and fp16; 16 bytes at a time where every pointer allows.
 [[nodiscard]] Status swiglu_cuda(const SwigluParams& params, const Context& context);
 [[nodiscard]] Status swiglu_backward_cuda(const SwigluParams& params, const SwigluGradients& gradients,

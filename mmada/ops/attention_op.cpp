@@ -19,6 +19,7 @@ using Pair = std::tuple<Tensor, Tensor>;
 using Signature = Pair(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
                        const OptionalTensor&, const OptionalTensor&);
 
+// On CPUs ATen's fused kernel is what there is: benchmarks/results/2026-11-28-cpu-ops.md.
 // [B, P, H, D] and [B, H, P] of queries that all see all of these keys; heads move in front of tokens as
 // views.
 Pair attend(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& bias = {}) {

@@ -28,22 +28,34 @@ Tensor rows_for(const Tensor& table, const Tensor& x, const OptionalTensor& posi
   return table.index_select(0, positions->flatten()).view(shape);
 }
 
+// fp64, which no kernel takes.
 Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, bool inverse) {
   const int64_t half = x.size(-1) / 2;
-  const Tensor wide = x.to(at::kFloat);
-  Tensor out = at::empty(wide.sizes(), wide.options());
-  const Tensor a = wide.narrow(-1, 0, half), b = wide.narrow(-1, half, half);
-  Tensor out_a = out.narrow(-1, 0, half), out_b = out.narrow(-1, half, half);
-  at::mul_out(out_a, a, cos);
-  out_a.addcmul_(b, sin, inverse ? 1 : -1);
-  at::mul_out(out_b, b, cos);
-  out_b.addcmul_(a, sin, inverse ? -1 : 1);
-  return out.to(x.scalar_type());
+  const Tensor a = x.narrow(-1, 0, half), b = x.narrow(-1, half, half), turn = inverse ? -sin : sin;
+  return at::cat({a * cos - b * turn, b * cos + a * turn}, -1);
+}
+
+// On a CPU the kernel is faster than ATen's operators (benchmarks/results/2026-11-28-cpu-ops.md).
+struct Cpu {
+  static kernels::Status run(const kernels::RopeParams& params, const Tensor&) {
+    return kernels::rope(params, CpuKernelContext());
+  }
+};
+
+void check_positions(const Tensor& positions, const Tensor& table) {
+  const Tensor dense = positions.contiguous();
+  for (int64_t t = 0; t < dense.numel(); ++t) {
+    const int32_t position = dense.const_data_ptr<int32_t>()[t];
+    MMADA_CHECK(position >= 0 && position < table.size(0), "mmada::rope: positions: found ", position,
+                " of token ", t, ", expected a row of the table, 0 to ", table.size(0) - 1);
+  }
 }
 
 Pair rope_cpu(const Tensor& q, const OptionalTensor& k, const Tensor& cos, const Tensor& sin,
               const OptionalTensor& positions, bool inverse) {
   ops::check_rope(q, k, cos, sin, positions);
+  if (positions) check_positions(*positions, cos);
+  if (q.scalar_type() != at::kDouble) return ops::rope_on<Cpu>(q, k, cos, sin, positions, inverse);
   const Tensor cos_rows = rows_for(cos, q, positions), sin_rows = rows_for(sin, q, positions);
   return {rotate(q, cos_rows, sin_rows, inverse),
           k ? rotate(*k, cos_rows, sin_rows, inverse) : at::empty({0}, q.options())};

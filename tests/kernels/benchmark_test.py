@@ -36,3 +36,13 @@ def test_every_kernel_is_measured_beside_a_rival(tmp_path):
 def test_without_a_gpu_a_measurement_is_refused():
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 1 and "found no CUDA device" in done.stderr
+
+
+def test_the_ops_on_a_cpu_are_timed_beside_atens_at_every_type(tmp_path):
+    table = tmp_path / "table.md"
+    done = subprocess.run([sys.executable, str(SCRIPT.with_name("cpu_ops.py")), "--rounds", "1", "--shapes", "pocket", "--output", str(table)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr  # it compares the two sides' results, too
+    lines = [line.strip("| ").split(" | ") for line in table.read_text().splitlines() if line.startswith("| ")][1:]
+    assert len({op for op, *_ in lines}) == 9 and {kind for _, _, kind, *_ in lines} == {"float32", "bfloat16", "float16"}
+    assert len(lines) == 27 and all(float(line[-1]) > 0 for line in lines)

@@ -67,6 +67,53 @@ TEST_CASE("rms_norm equals the fp64 formula in value and gradients") {
              {random_tensor(shape, 1).mul_(3), random_tensor({shape.back()}, 2)}, 2e-6);
 }
 
+TEST_CASE("add_rms_norm gives the sum and its norm, and one gradient to both addends") {
+  check_op(
+      [](const Inputs& in) {
+        const auto [sum, norm] = add_rms_norm(in[0], in[1], in[2], 1e-5);
+        return at::cat({sum, norm}, -1);
+      },
+      [](const Inputs& in) {
+        return at::cat({in[0] + in[1], plain_rms_norm(in[0] + in[1], in[2])}, -1);
+      },
+      {random_tensor({5, 97}, 1).mul_(3), random_tensor({5, 97}, 2), random_tensor({97}, 3)}, 2e-6);
+}
+
+TEST_CASE("fp64 tensors have fp64 results, and gradients by the fp32 root mean square") {
+  const auto check = [](const Op& op, const Op& plain, const Inputs& inputs) {
+    const auto found = evaluate(op, inputs, at::kDouble), exact = evaluate(plain, inputs, at::kDouble);
+    for (size_t i = 0; i < exact.size(); ++i)
+      CHECK(max_difference(found[i], exact[i]) < (i == 0 ? 1e-12 : 1e-5));
+  };
+  const at::Tensor x = random_tensor({4, 33}, 1), y = random_tensor({4, 33}, 2);
+  check([](const Inputs& in) { return rms_norm(in[0], in[1], 1e-5); },
+        [](const Inputs& in) { return plain_rms_norm(in[0], in[1]); }, {x, random_tensor({33}, 3)});
+  check([](const Inputs& in) { return add_rms_norm(in[0], in[1], in[2], 1e-5).norm; },
+        [](const Inputs& in) { return plain_rms_norm(in[0] + in[1], in[2]); },
+        {x, y, random_tensor({33}, 3)});
+  check([](const Inputs& in) { return swiglu(in[0], in[1]); },
+        [](const Inputs& in) { return in[0] / (1 + at::exp(-in[0])) * in[1]; }, {x, y});
+  const RopeTable table = rope_table(7, 6, 500.0, at::kCPU);
+  check([&](const Inputs& in) { return rope(in[0], table); },
+        [&](const Inputs& in) {
+          const at::Tensor a = in[0].narrow(3, 0, 3), b = in[0].narrow(3, 3, 3);
+          const at::Tensor cos = table.cos.unsqueeze(1), sin = table.sin.unsqueeze(1);
+          return at::cat({a * cos - b * sin, b * cos + a * sin}, 3);
+        },
+        {random_tensor({2, 7, 3, 6}, 1)});
+}
+
+TEST_CASE("operands that lie in memory with gaps give what dense ones give") {
+  const at::Tensor x = random_tensor({8, 66}, 1).narrow(1, 3, 33), y = random_tensor({33, 8}, 2).t();
+  const at::Tensor weight = random_tensor({66}, 3).slice(0, 0, 66, 2);
+  CHECK(at::equal(swiglu(x, y), swiglu(x.contiguous(), y.contiguous())));
+  CHECK(at::equal(add_rms_norm(x, y, weight, 1e-5).norm,
+                  add_rms_norm(x.contiguous(), y.contiguous(), weight.contiguous(), 1e-5).norm));
+  const at::Tensor q = random_tensor({2, 3, 7, 6}, 4).transpose(1, 2);
+  const RopeTable table = rope_table(7, 6, 500.0, at::kCPU);
+  CHECK(at::equal(rope(q, table), rope(q.contiguous(), table)));
+}
+
 TEST_CASE("rms_norm rounds to the input's type before it multiplies by the weight") {
   const at::Tensor x = random_tensor({64, 48}, 1).to(at::kBFloat16);
   const at::Tensor weight = random_tensor({48}, 2).to(at::kBFloat16);
@@ -82,6 +129,10 @@ TEST_CASE("rope turns the halves of every head by position, and its gradient tur
   check_op([](const Inputs& in) { return rope(in[0], rope_table(7, 6, 500.0, at::kCPU)); },
            [](const Inputs& in) { return plain_rope(in[0], 500.0); }, {random_tensor({2, 7, 3, 6}, 1)}, 1e-6);
   CHECK_THROWS_AS(rope(random_tensor({2, 7, 3, 6}, 1), rope_table(6, 6, 500.0, at::kCPU)), Error);
+  for (const int32_t outside : {-1, 6})
+    CHECK_THROWS_WITH(rope(random_tensor({2, 3, 6}, 1), rope_table(6, 6, 500.0, at::kCPU),
+                           at::tensor({5, outside}, at::kInt)),
+                      Catch::Contains("of token 1, expected a row of the table, 0 to 5"));
 }
 
 TEST_CASE("swiglu equals silu(gate) * up in value and gradients") {
