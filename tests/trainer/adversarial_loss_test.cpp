@@ -179,3 +179,29 @@ TEST_CASE("the adversary's two sides train what is theirs") {
   CHECK(names == std::vector<std::string>{"loss/adversarial", "adversarial_weight", "loss/discriminator",
                                           "discriminator/real", "discriminator/fake", "loss/lecam"});
 }
+
+TEST_CASE("the adversary's terms are its losses of the discriminator's logits, estimates moved first") {
+  for (const AdversarialKind kind : kKinds) {
+    mmada::AdversarialOptions options;
+    options.kind = kind;
+    options.weight = 0.3;
+    options.lecam = 2.0;
+    options.lecam_decay = 0.5;
+    options.discriminator = {.channels = 4, .layers = 2};
+    mmada::Adversary adversary(options, at::kDouble, 9);
+    mmada::PatchDiscriminator same(options.discriminator, at::kDouble);
+    initialize(same, 9);
+    const at::Tensor image = mmada::random_tensor({2, 3, 24, 24}, 4).to(at::kDouble);
+    const at::Tensor decoded = mmada::random_tensor({2, 3, 24, 24}, 5).to(at::kDouble);
+    const at::Tensor real = same.forward(image), fake = same.forward(decoded);
+    Lecam lecam(0.5);
+    lecam.update(real, fake);
+    mmada::MetricValues parts;
+    CHECK(adversary.generator_term(decoded, {}, {}, &parts).item<double>() ==
+          Approx(0.3 * mmada::generator_loss(kind, fake).item<double>()).epsilon(1e-4));
+    CHECK(adversary.discriminator_term(image, decoded, &parts).item<double>() ==
+          Approx((mmada::discriminator_loss(kind, real, fake) + 2 * lecam.penalty(real, fake)).item<double>())
+              .epsilon(1e-4));
+    CHECK(adversary.state()["lecam"]["real"].get<double>() == Approx(lecam.real()).epsilon(1e-4));
+  }
+}
