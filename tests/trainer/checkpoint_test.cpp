@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -223,7 +224,13 @@ std::vector<CheckpointTensor> pieces(const Group& group, bool filled) {
   return result;
 }
 
-fs::path shared_run() { return fs::path(MMADA_TEST_TMP) / "shared"; }
+/// The folder that the processes of one claim share; claims are tested side by side.
+constexpr const char* kSharedRun = "MMADA_TEST_SHARED_RUN";
+fs::path shared_run() { return std::getenv(kSharedRun); }
+
+int run_ranks_in(const fs::path& run, const std::string& tag, int processes) {
+  return mmada::test::run_ranks(tag, processes, {{kSharedRun, run.string()}});
+}
 
 }  // namespace
 
@@ -244,12 +251,12 @@ TEST_CASE("loading in every rank", "[.load]") {
 
 TEST_CASE("any number of processes loads what any number saved, bit for bit") {
   for (const int saving : {1, 2, 4, 3}) {
-    fresh_run("shared");
-    CHECK(mmada::test::run_ranks("[.save]", saving) == 0);
-    CHECK_FALSE(verify_checkpoint(shared_run() / "checkpoint-4").has_value());
-    CHECK(fs::exists(shared_run() / ("checkpoint-4/shard-0-of-" + std::to_string(saving) + ".safetensors")));
+    const fs::path run = fresh_run("resharded"), path = run / "checkpoint-4";
+    CHECK(run_ranks_in(run, "[.save]", saving) == 0);
+    CHECK_FALSE(verify_checkpoint(path).has_value());
+    CHECK(fs::exists(path / ("shard-0-of-" + std::to_string(saving) + ".safetensors")));
     for (const int loading : {1, 2, 4})
-      if (loading != saving) CHECK(mmada::test::run_ranks("[.load]", loading) == 0);
+      if (loading != saving) CHECK(run_ranks_in(run, "[.load]", loading) == 0);
   }
 }
 
@@ -264,9 +271,9 @@ TEST_CASE("a failing rank", "[.failing]") {
 }
 
 TEST_CASE("what fails in one process fails in all, and nothing is saved") {
-  fresh_run("shared");
-  CHECK(mmada::test::run_ranks("[.failing]", 2) == 0);
-  CHECK(list_checkpoints(shared_run()).empty());
+  const fs::path run = fresh_run("one_rank_fails");
+  CHECK(run_ranks_in(run, "[.failing]", 2) == 0);
+  CHECK(list_checkpoints(run).empty());
 }
 
 TEST_CASE("a checkpoint with other parameters than the run's is refused by all processes", "[.other]") {
@@ -278,7 +285,7 @@ TEST_CASE("a checkpoint with other parameters than the run's is refused by all p
 }
 
 TEST_CASE("what a checkpoint holds beyond the run's is an error among processes too") {
-  fresh_run("shared");
-  CHECK(mmada::test::run_ranks("[.save]", 2) == 0);
-  CHECK(mmada::test::run_ranks("[.other]", 2) == 0);
+  const fs::path run = fresh_run("other_parameters");
+  CHECK(run_ranks_in(run, "[.save]", 2) == 0);
+  CHECK(run_ranks_in(run, "[.other]", 2) == 0);
 }
