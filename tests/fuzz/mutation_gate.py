@@ -116,7 +116,7 @@ def build(mutant, folder, built):
                for path in (built / folder_of).glob("**/*.o") if not str(path).endswith(mutant.source.removeprefix("mmada/") + ".o")]
     compiler = next(part for part in command if "clang" in part)
     subprocess.run([compiler, "-fsanitize=fuzzer,address,undefined", str(folder / "mutant.o"), *objects, "-o", str(folder / "fuzz"),
-                    "-lpng", "-ljpeg", "-lwebp", "-lpcre2-8", "-lutf8proc", "-lz"], check=True)
+                    "-lpng", "-ljpeg", "-lwebp", "-lpcre2-8", "-lutf8proc", "-larchive", "-lz"], check=True)
     return folder / "fuzz"
 
 
