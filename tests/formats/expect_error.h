@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <string>
 
@@ -24,9 +25,11 @@ void expect_error(Act&& act, std::initializer_list<std::string> parts) {
   for (const auto& part : parts) CHECK_THAT(message, Catch::Contains(part));
 }
 
-/// An empty folder of this test's own.
+/// An empty folder of this test case's own: others run beside it, and may use the same name.
 inline std::string fresh_folder(const std::string& name) {
-  const std::string path = std::string(MMADA_TEST_TMP) + "/" + name;
+  const std::string test = Catch::getResultCapture().getCurrentTestName();
+  const std::string path =
+      std::string(MMADA_TEST_TMP) + "/" + std::to_string(std::hash<std::string>()(test)) + "/" + name;
   std::filesystem::remove_all(path);
   std::filesystem::create_directories(path);
   return path;
