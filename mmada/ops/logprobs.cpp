@@ -18,11 +18,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// A chunk of fp32 logits has at most kChunkRows rows and kChunkBytes. Both are constants, so that results
-// depend on shapes alone; many rows per chunk keep the number of passes over the head low.
-constexpr int64_t kChunkBytes = int64_t{8} << 20;
-constexpr int64_t kChunkRows = 2048;
-
 // What sums are made in.
 at::ScalarType wide(const at::Tensor& operand) {
   return operand.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -41,9 +36,9 @@ std::vector<Piece> pieces(int64_t total, int64_t step) {
 
 struct Chunks {
   Chunks(int64_t count, int64_t window)
-      : rows(pieces(count, kChunkRows)),
-        ids(pieces(window, kChunkBytes / static_cast<int64_t>(sizeof(float)) /
-                               std::max<int64_t>(1, std::min(count, kChunkRows)))) {}
+      : rows(pieces(count, kLogprobsChunkRows)),
+        ids(pieces(window, kLogprobsChunkBytes / static_cast<int64_t>(sizeof(float)) /
+                               std::max<int64_t>(1, std::min(count, kLogprobsChunkRows)))) {}
   std::vector<Piece> rows, ids;
 };
 

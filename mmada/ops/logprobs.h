@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 namespace mmada {
 
 struct MaskedLogprobs {
@@ -10,6 +12,10 @@ struct MaskedLogprobs {
   at::Tensor logsumexp_N;  ///< likewise
   at::Tensor entropy_N;    ///< likewise, defined only when asked for
 };
+
+/// A chunk of fp32 logits has at most so many rows and bytes: constants, so that results depend on shapes
+/// alone; many rows per chunk keep the number of passes over the head low.
+constexpr int64_t kLogprobsChunkRows = 2048, kLogprobsChunkBytes = int64_t{8} << 20;
 
 /// log p of the targets under softmax(hidden @ head^T), in chunks: never a [rows, vocabulary] buffer.
 ///

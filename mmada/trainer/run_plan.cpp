@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/trainer/run_plan.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <map>
 #include <numbers>
 #include <numeric>
+
+#include "mmada/model/work.h"
+#include "mmada/ops/logprobs.h"
 
 namespace mmada {
 namespace {
 
 /// Masked share of a flow's positions on average: E[cos(pi t / 2)] of images, E[t] of text.
 constexpr double kImageShare = 2 / std::numbers::pi, kTextShare = 0.5;
-/// Chunks of logits that masked_token_logprobs has at a time, and their size.
-constexpr int64_t kLogitChunks = 3, kLogitChunkBytes = int64_t{8} << 20;
+/// Chunks of logits that masked_token_logprobs has at a time.
+constexpr int64_t kLogitChunks = 3;
 
 int64_t size_of(at::ScalarType type) { return static_cast<int64_t>(c10::elementSize(type)); }
 
@@ -60,22 +65,25 @@ int64_t working_bytes(const RunShape& run, const PassShape& pass) {
   const int64_t again =
       run.recompute == Recompute::kBlocks ? anew : std::min(anew, run.model.mlp_hidden_size);
   const int64_t block = (widest + again) * pass.rows * pass.tokens * size_of(run.policy.compute);
-  const int64_t chunk = std::min<int64_t>(kLogitChunkBytes, pass.positions * run.model.vocab_size * 4);
+  const int64_t chunk = std::min<int64_t>(kLogprobsChunkBytes, pass.positions * run.model.vocab_size * 4);
   const int64_t head = kLogitChunks * chunk + 3 * pass.positions * run.model.d_model * 4;
   return std::max(block, head);
 }
 
-double pass_flops(const TransformerConfig& model, const PassShape& pass, bool head) {
-  const auto d = static_cast<double>(model.d_model),
-             kv = static_cast<double>(model.n_kv_heads * model.head_dim()),
-             m = static_cast<double>(model.mlp_hidden_size),
-             tokens = static_cast<double>(pass.rows * pass.tokens),
-             positions = static_cast<double>(pass.positions), length = static_cast<double>(pass.tokens);
-  const double full = 2 * tokens * (2 * d * d + 2 * d * kv + 3 * d * m) + 4 * tokens * length * d;
-  const double last =
-      2 * tokens * 2 * d * kv + 2 * positions * (2 * d * d + 3 * d * m) + 4 * positions * length * d;
-  return static_cast<double>(model.n_layers - 1) * full + last +
-         (head ? 2 * positions * d * static_cast<double>(model.vocab_size) : 0);
+/// Of the forward pass's layers and of its head.
+struct PassFlops {
+  double layers, head;
+};
+PassFlops pass_flops(const TransformerConfig& model, const PassShape& pass) {
+  const RowBatch rows{.ids_BT =
+                          at::empty({pass.rows, pass.tokens}, at::TensorOptions(at::kMeta).dtype(at::kLong))};
+  std::vector<int64_t> positions;  // as many in every row as in the others
+  for (int64_t i = 0; i < pass.positions; ++i)
+    positions.push_back(i % pass.rows * pass.tokens + i / pass.rows);
+  const Work layers = layers_work(model, rows, positions, 0);
+  const Work head = head_work(model, pass.positions, model.vocab_size, 0);
+  return {static_cast<double>(layers.layer_flops + layers.attention_flops),
+          static_cast<double>(head.head_flops)};
 }
 
 }  // namespace
@@ -134,9 +142,10 @@ WorkPlan work_plan(const RunShape& run) {
     plan.reduced_bytes = passes * all * size_of(run.policy.reduce);
   }
   for (const PassShape& pass : run.passes) {
-    plan.flops += 3 * pass_flops(run.model, pass, true) * static_cast<double>(run.micro_batches);
-    if (run.recompute == Recompute::kBlocks)
-      plan.extra_flops += pass_flops(run.model, pass, false) * static_cast<double>(run.micro_batches);
+    const auto [layers, head] = pass_flops(run.model, pass);
+    const auto micro = static_cast<double>(run.micro_batches);
+    plan.flops += 3 * (layers + head) * micro;
+    if (run.recompute == Recompute::kBlocks) plan.extra_flops += layers * micro;
     plan.tokens += pass.rows * pass.tokens * run.micro_batches;
   }
   return plan;
