@@ -18,6 +18,7 @@
 #include <map>
 #include <string>
 
+#include "benchmarks/end_to_end/memory.h"
 #include "mmada/model/checkpoint.h"
 #include "mmada/model/tensor_file.h"
 #include "mmada/ops/head_select.h"
@@ -27,13 +28,6 @@ namespace {
 
 using Tensors = std::map<std::string, at::Tensor>;
 using Step = std::function<Tensors()>;
-
-int64_t memory_bytes(const std::string& field) {  // VmRSS or VmHWM, the highest so far
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;)
-    if (word == field + ":") return status >> word, std::stoll(word) * 1024;
-  return 0;
-}
 
 std::vector<int64_t> values(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.contiguous();

@@ -10,10 +10,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <string>
 
+#include "benchmarks/end_to_end/memory.h"
 #include "mmada/diffusion/losses.h"
 #include "mmada/model/open_checkpoint.h"
 #include "mmada/model/sharded_transformer.h"
@@ -23,13 +23,6 @@
 namespace {
 
 using namespace mmada;
-
-int64_t memory_bytes(const std::string& field) {  // VmRSS or VmHWM, the highest so far
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;)
-    if (word == field + ":") return status >> word, std::stoll(word) * 1024;
-  return 0;
-}
 
 ShardedTransformer make_model(const std::string& folder, Recompute recompute) {
   const OpenCheckpoint open = open_checkpoint(folder);
@@ -53,8 +46,7 @@ RowGroup read_rows(const std::string& folder, int64_t vocabulary) {
 double train_step(ShardedTransformer& model, AdamW& optimizer, const RowGroup& rows) {
   optimizer.zero_grad();
   model.shards().release_all();
-  const Losses losses = weighted_losses(
-      TokenLogprobs([&](const auto&... arguments) { return model.logprobs(arguments...); }), {rows});
+  const Losses losses = weighted_losses(token_logprobs(model), {rows});
   losses.total.backward();
   const double norm = optimizer.grad_norm();
   if (norm > 1.0) optimizer.scale_gradients(1.0 / (norm + 1e-6));
@@ -69,10 +61,7 @@ int run(const std::string& folder, int threads, const std::string& recompute) {
                                                 : recompute == "norms_and_swiglu" ? Recompute::kNormsAndSwiglu
                                                                                   : Recompute::kNothing);
   const RowGroup rows = read_rows(folder, model.config().vocab_size);
-  std::vector<TrainedTensor> parameters;
-  for (const auto& [segment, kind] : model.segments())
-    parameters.push_back({segment.name, segment.master, kind, segment.shape, segment.offset});
-  AdamW optimizer(parameters, {.learning_rate = 1e-3, .decay_norms = true});
+  AdamW optimizer(trained_pieces(model), {.learning_rate = 1e-3, .decay_norms = true});
   std::printf("ready\n");
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {

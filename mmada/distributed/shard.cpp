@@ -181,10 +181,6 @@ void ShardedModel::wait_gradients() {
   while (!reductions_.empty()) finish_reduction();
 }
 
-void ShardedModel::zero_grad() {
-  for (const auto& unit : units_) unit->gradient.zero_();
-}
-
 void ShardedModel::release_all() {
   for (const auto& unit : units_) release(*unit);
 }

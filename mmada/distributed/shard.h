@@ -50,8 +50,9 @@ struct ShardSegment {
 ///
 /// Gradients are summed over processes, never averaged: the loss is divided by what all processes count
 /// together. Every process runs the same units in the same order. A step: release_all(), for the shards have
-/// changed; zero_grad(); run() the units and backward(), as often as there are micro-batches; update the
-/// segments by their gradients. A process alone whose masters have the compute type holds no second copy.
+/// changed; run() the units and backward(), as often as there are micro-batches: gradients add up in those of
+/// the segments; update the segments by them and set them to zero. A process alone whose masters have the
+/// compute type holds no second copy.
 class ShardedModel {
  public:
   using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
@@ -78,7 +79,6 @@ class ShardedModel {
   /// Runs a unit; differentiable in the inputs, and in the parameters by way of their segments' gradients.
   at::Tensor run(size_t unit, const Pass& pass, at::TensorList inputs);
 
-  void zero_grad();
   /// Lets go of whole parameters, which have to be gathered anew once their shards changed.
   void release_all();
   /// After an error inside a step: forgets what is under way.

@@ -114,4 +114,8 @@ Transformer ShardedTransformer::whole(at::TensorOptions options, bool keep) {
   return result;
 }
 
+TokenLogprobs token_logprobs(ShardedTransformer& model) {
+  return [&model](const auto&... arguments) { return model.logprobs(arguments...); };
+}
+
 }  // namespace mmada

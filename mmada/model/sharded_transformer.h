@@ -55,4 +55,7 @@ class ShardedTransformer {
   ShardedModel shards_;
 };
 
+/// As token_logprobs of a Transformer; the network has to outlive it.
+TokenLogprobs token_logprobs(ShardedTransformer& model);
+
 }  // namespace mmada

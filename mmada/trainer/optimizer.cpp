@@ -39,6 +39,13 @@ TrainedTensor trained_whole(const NamedParameter& parameter) {
   return {parameter.name, parameter.tensor, parameter.kind, parameter.tensor.sizes().vec()};
 }
 
+std::vector<TrainedTensor> trained_pieces(const ShardedTransformer& model) {
+  std::vector<TrainedTensor> pieces;
+  for (const auto& [segment, kind] : model.segments())
+    pieces.push_back({segment.name, segment.master, kind, segment.shape, segment.offset});
+  return pieces;
+}
+
 AdamW::AdamW(std::vector<TrainedTensor> parameters, const AdamWOptions& options, Group group)
     : parameters_(std::move(parameters)), options_(options), group_(std::move(group)) {
   const at::NoGradGuard no_grad;

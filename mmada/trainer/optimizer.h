@@ -10,7 +10,7 @@
 
 #include "mmada/core/json.h"
 #include "mmada/distributed/group.h"
-#include "mmada/model/transformer.h"
+#include "mmada/model/sharded_transformer.h"
 #include "mmada/trainer/checkpoint.h"
 
 namespace mmada {
@@ -35,6 +35,8 @@ struct TrainedTensor {
   int64_t offset = 0;          ///< of the piece in the flattened parameter
 };
 TrainedTensor trained_whole(const NamedParameter& parameter);
+/// This process's pieces of a network.
+std::vector<TrainedTensor> trained_pieces(const ShardedTransformer& model);
 
 /// AdamW over fp32 masters (fp64 ones of fp64 parameters). Where a parameter is fp32 it is its own master;
 /// elsewhere it receives the rounded master after each step. Groups (decayed or not) follow the kind of

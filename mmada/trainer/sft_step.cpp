@@ -43,13 +43,6 @@ SftStep::SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, S
       source_of(flow);  // a mistake in a source shows before the first step
 }
 
-std::vector<TrainedTensor> SftStep::parameters() const {
-  std::vector<TrainedTensor> parameters;
-  for (const auto& [segment, kind] : transformer_->segments())
-    parameters.push_back({segment.name, segment.master, kind, segment.shape, segment.offset});
-  return parameters;
-}
-
 SampleSource& SftStep::source_of(const FlowConfig& flow) {
   auto& source = sources_[flow.source_key];
   if (source == nullptr) {
@@ -146,9 +139,6 @@ StepReport SftStep::compute(int64_t step) {
   std::vector<MicroBatch> batches = draw(step);
   weigh(flows, &batches);
   transformer_->shards().release_all();  // the optimizer has changed the shards
-  const TokenLogprobs logprobs = [this](const auto&... arguments) {
-    return transformer_->logprobs(arguments...);
-  };
   std::vector<double> sums(flows.size());
   int64_t tokens = 0;
   for (const std::vector<RowGroup>& micro : passes(batches))
@@ -157,7 +147,7 @@ StepReport SftStep::compute(int64_t step) {
         transformer_->idle_pass().backward();
         continue;
       }
-      const Losses losses = weighted_losses(logprobs, {rows});
+      const Losses losses = weighted_losses(token_logprobs(*transformer_), {rows});
       losses.total.backward();
       for (const LossPart& part : losses.parts) sums[index_of(flows, part.flow)] += part.loss.item<double>();
       tokens += rows.rows.ids_BT.numel();

@@ -34,7 +34,7 @@ class SftStep : public TrainStep {
   SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, SampleEncoder encoder,
           Options options);
 
-  std::vector<TrainedTensor> parameters() const override;
+  std::vector<TrainedTensor> parameters() const override { return trained_pieces(*transformer_); }
   const Group& group() const override { return transformer_->shards().group(); }
   StepReport compute(int64_t step) override;
   Json state() const override;

@@ -159,7 +159,7 @@ Trace train_sharded(const Group& group, const Variant& variant, Mistake mistake 
   Trace trace;
   for (int64_t step = 0; step < kSteps; ++step) {
     at::Tensor loss = at::zeros({1}, at::kDouble);
-    model.zero_grad();
+    adam.zero_grad();
     for (int64_t micro = 0; micro < kMicroBatches; ++micro) {
       at::Tensor sum = loss_of_share(model, batch(step, micro), recompute);
       loss.add_(sum.detach().to(at::kDouble));

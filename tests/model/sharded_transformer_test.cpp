@@ -88,8 +88,7 @@ double backward_share(ShardedTransformer& model, int64_t step) {
   if (begin == end)
     model.idle_pass().backward();
   else
-    loss = backward([&](const auto&... arguments) { return model.logprobs(arguments...); },
-                    rows_of(step, begin, end));
+    loss = backward(token_logprobs(model), rows_of(step, begin, end));
   return group.sum({loss}).front();
 }
 
@@ -122,10 +121,7 @@ Trace train_plainly(bool tied) {
 
 Trace train_sharded(const Group& group, const Variant& variant) {
   const auto model = sharded_transformer(group, variant);
-  std::vector<TrainedTensor> parameters;
-  for (const auto& [segment, kind] : model->segments())
-    parameters.push_back({segment.name, segment.master, kind, segment.shape, segment.offset});
-  AdamW optimizer(parameters, adam(), group);
+  AdamW optimizer(trained_pieces(*model), adam(), group);
   Trace trace;
   for (int64_t step = 0; step < kSteps; ++step) {
     model->shards().release_all();
@@ -192,8 +188,7 @@ int64_t kept_bytes(Recompute recompute) {
   const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
   const RowGroup rows = rows_of(0, 0, kRows);
   const int64_t before = meter->live;
-  const Losses losses = weighted_losses(
-      TokenLogprobs([&](const auto&... arguments) { return model->logprobs(arguments...); }), {rows});
+  const Losses losses = weighted_losses(token_logprobs(*model), {rows});
   return meter->live - before;
 }
 

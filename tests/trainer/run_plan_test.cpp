@@ -45,17 +45,13 @@ Measured measure(const RunShape& run, const Group& group) {
   ShardedTransformer model(
       run.model, group, run.policy, run.recompute,
       [](const std::string&, const at::Tensor& parameter) { parameter.normal_(0, 0.02); });
-  std::vector<TrainedTensor> parameters;
-  for (const auto& [segment, kind] : model.segments())
-    parameters.push_back({segment.name, segment.master, kind, segment.shape, segment.offset});
-  AdamW optimizer(parameters, {.ema_decay = run.averaged_weights ? 0.9 : 0.0}, group);
+  AdamW optimizer(trained_pieces(model), {.ema_decay = run.averaged_weights ? 0.9 : 0.0}, group);
   ShardCounters before;
   for (int step = 0; step < 2; ++step) {
     before = model.shards().counters();
     optimizer.zero_grad();
     model.shards().release_all();
-    const Losses losses = weighted_losses(
-        TokenLogprobs([&](const auto&... arguments) { return model.logprobs(arguments...); }), {rows});
+    const Losses losses = weighted_losses(token_logprobs(model), {rows});
     losses.total.backward();
     optimizer.grad_norm();
     optimizer.step(1.0);
