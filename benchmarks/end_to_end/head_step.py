@@ -10,11 +10,7 @@ and columns first, in fp32. Each side is a process of its own; they take turns, 
 machine meets all of them. Reported are best and median wall time, the most memory a step added, and their ratios.
 """
 import argparse
-import datetime
-import json
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +20,8 @@ import time
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+
+from measuring import memory_bytes, provenance, write_checkpoint
 
 VOCABULARY, TEXT, CODES, MASK, WIDTH = 134656, 126349, 8192, 126336, 256
 LAYERS, HEADS, HIDDEN = 4, 4, 1024
@@ -53,23 +51,6 @@ def inputs(case):
                     "begins": torch.tensor([480, 510]), "first_code": torch.tensor([TEXT]), "codes": torch.tensor([CODES]),
                     "guidance": torch.tensor([3.5]), "temperature": torch.tensor([1.0])}
     return tensors
-
-
-def write_checkpoint(folder, head):
-    state = {"model.transformer.wte.weight": torch.randn(VOCABULARY, WIDTH), "model.transformer.ff_out.weight": head,
-             "model.transformer.ln_f.weight": torch.ones(WIDTH)}
-    shapes = {"q_proj": (WIDTH, WIDTH), "k_proj": (WIDTH, WIDTH), "v_proj": (WIDTH, WIDTH), "attn_out": (WIDTH, WIDTH),
-              "ff_proj": (HIDDEN, WIDTH), "up_proj": (HIDDEN, WIDTH), "ff_out": (WIDTH, HIDDEN)}
-    for i in range(LAYERS):
-        for name, shape in shapes.items():
-            state[f"model.transformer.blocks.{i}.{name}.weight"] = torch.randn(shape) * shape[1] ** -0.5
-        for name in ("attn_norm", "ff_norm"):
-            state[f"model.transformer.blocks.{i}.{name}.weight"] = torch.ones(WIDTH)
-    save_file(state, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({
-        "d_model": WIDTH, "n_heads": HEADS, "n_kv_heads": HEADS, "n_layers": LAYERS, "mlp_hidden_size": HIDDEN,
-        "vocab_size": VOCABULARY, "embedding_size": VOCABULARY, "max_sequence_length": 4096, "rope_theta": 500000.0,
-        "rms_norm_eps": 1e-5, "mask_token_id": MASK}))
 
 
 class Plain:
@@ -157,23 +138,19 @@ class Plain:
         return self.norm(x, "ln_f")
 
 
-def memory(field):
-    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(field + ":"))
-
-
 def serve(case, side, folder, threads):
     """The PyTorch half of the protocol of head_step.cpp."""
     torch.set_num_threads(threads)
     with torch.no_grad():
         step = getattr(Plain(case, folder), side)
-        before = memory("VmRSS")
+        before = memory_bytes("VmRSS")
         pathlib.Path("/proc/self/clear_refs").write_text("5")
         print("ready", flush=True)
         for _ in sys.stdin:
             start = time.perf_counter()
             step()
             print(f"{time.perf_counter() - start:.6f}", flush=True)
-        print(memory("VmHWM") - before)
+        print(memory_bytes("VmHWM") - before)
         save_file(step(), folder / f"{side}.safetensors")
 
 
@@ -215,7 +192,7 @@ def measure(case, options):
         tensors = inputs(case)
         save_file(tensors, folder / "in.safetensors")
         if case == "t2i":
-            write_checkpoint(folder, tensors["head"])
+            write_checkpoint(folder, VOCABULARY, WIDTH, LAYERS, HEADS, HIDDEN, tensors["head"], MASK)
         python = [sys.executable, __file__, options.program, "--folder", name, "--threads", str(options.threads), "--cases", case]
         sides = {"everything": Side([*python, "--side", "everything"]), "sliced": Side([*python, "--side", "sliced"]),
                  "ours": Side([options.program, case, name, str(options.threads)])}
@@ -246,10 +223,7 @@ def main():
     if options.side:
         return serve(options.cases[0], options.side, options.folder, options.threads)
     print(f"# Head, selection and log-probabilities, vocabulary {VOCABULARY}, d {WIDTH}, fp32, {options.threads} threads, CPU\n")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    print(f"* {datetime.date.today()}, commit {commit}, torch {torch.__version__}, {cpu}, {os.cpu_count()} cores, "
-          f"load average {os.getloadavg()[0]:.1f}, {platform.system()}")
+    print(provenance())
     print(f"* `head_step.py --rounds {options.rounds} --threads {options.threads}`: the sides taking turns")
     print("* ratios: how many times ours (best wall, median wall, memory added by a step)\n")
     print("| case | side | best s | median s | memory MiB | best | median | memory |\n|---|---|---|---|---|---|---|---|")

@@ -10,11 +10,8 @@ hold the same random weights and take turns, one encode and one decode at a time
 both. Reported are the best and the median wall time and the best CPU time, and their ratios.
 """
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import tempfile
@@ -24,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from measuring import provenance
 
 ENCODER = {"mult": (1, 2, 2, 4, 4), "blocks": (4, 3, 4, 3, 4)}
 DECODER = {"mult": (1, 1, 2, 2, 4), "blocks": (4, 4, 3, 4, 3)}
@@ -156,10 +155,7 @@ class Ours:
 
 def report(plain, ours, differences, options):
     print(f"# Image tokenizer (published size), {options.size}x{options.size}, fp32, {options.threads} threads, CPU\n")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    print(f"* {datetime.date.today()}, commit {commit}, torch {torch.__version__}, {cpu}, {os.cpu_count()} cores, "
-          f"load average {os.getloadavg()[0]:.1f}, {platform.system()}")
+    print(provenance())
     print(f"* `{options.command}`: {options.rounds} rounds, the two sides taking turns")
     print(f"* largest difference: latent {differences[0]:.1e}, picture {differences[1]:.1e}\n")
     print("| | plain PyTorch s | ours s | ratio |\n|---|---|---|---|")

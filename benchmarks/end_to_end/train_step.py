@@ -10,11 +10,7 @@ process of its own; they take turns, one step at a time, so that other work on t
 process ever held beyond what it held before there was a model.
 """
 import argparse
-import datetime
-import json
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,28 +21,18 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from measuring import block_matrices, memory_bytes, provenance, write_checkpoint
+
 ROWS, TOKENS, WIDTH, LAYERS = 28, 107, 192, 6
 HIDDEN = WIDTH * 8 // 3 // 64 * 64
-MATRICES = {"q_proj": (WIDTH, WIDTH), "k_proj": (WIDTH, WIDTH), "v_proj": (WIDTH, WIDTH), "attn_out": (WIDTH, WIDTH),
-            "ff_proj": (HIDDEN, WIDTH), "up_proj": (HIDDEN, WIDTH), "ff_out": (WIDTH, HIDDEN)}
+MATRICES = block_matrices(WIDTH, HIDDEN)
 OURS = ("none", "norms_and_swiglu", "blocks")
 
 
 def write_inputs(folder, vocabulary):
     torch.manual_seed(1)
-    prefix = "model.transformer."
-    state = {prefix + "wte.weight": torch.randn(vocabulary, WIDTH), prefix + "ln_f.weight": torch.ones(WIDTH),
-             prefix + "ff_out.weight": torch.randn(vocabulary, WIDTH) * WIDTH ** -0.5}
-    for i in range(LAYERS):
-        for name, shape in MATRICES.items():
-            state[f"{prefix}blocks.{i}.{name}.weight"] = torch.randn(shape) * shape[1] ** -0.5
-        for name in ("attn_norm", "ff_norm"):
-            state[f"{prefix}blocks.{i}.{name}.weight"] = torch.ones(WIDTH)
-    save_file(state, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({
-        "d_model": WIDTH, "n_heads": WIDTH // 64, "n_kv_heads": WIDTH // 64, "n_layers": LAYERS, "mlp_hidden_size": HIDDEN,
-        "vocab_size": vocabulary, "embedding_size": vocabulary, "max_sequence_length": 4096, "rope_theta": 500000.0,
-        "rms_norm_eps": 1e-5, "mask_token_id": vocabulary - 1}))
+    head = torch.randn(vocabulary, WIDTH) * WIDTH ** -0.5
+    write_checkpoint(folder, vocabulary, WIDTH, LAYERS, WIDTH // 64, HIDDEN, head, vocabulary - 1)
     positions = torch.arange(0, ROWS * TOKENS, 2)
     save_file({"ids": torch.randint(vocabulary, (ROWS, TOKENS)), "positions": positions,
                "targets": torch.randint(vocabulary, (len(positions),))}, folder / "in.safetensors")
@@ -93,11 +79,6 @@ class Plain:
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         self.optimizer.step()
         return loss.item()
-
-
-def memory_bytes(field):
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
 
 
 def serve(folder, threads):
@@ -153,12 +134,9 @@ def main():
     plain = sides["plain PyTorch"]
     for side in sides.values():
         assert all(abs(a - b) < 2e-3 * abs(b) for a, b in zip(side.losses, plain.losses)), (side.losses, plain.losses)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     print(f"# Training step, vocabulary {options.vocabulary}, d {WIDTH}, {LAYERS} layers, {ROWS} x {TOKENS} tokens, half masked, "
           f"fp32, {options.threads} threads, CPU\n")
-    print(f"* {datetime.date.today()}, commit {commit}, torch {torch.__version__}, {cpu}, {os.cpu_count()} cores, "
-          f"load average {os.getloadavg()[0]:.1f}, {platform.system()}")
+    print(provenance())
     print(f"* `train_step.py --rounds {options.rounds} --threads {options.threads} --vocabulary {options.vocabulary}`: the sides taking "
           "turns; losses agree")
     parameters = 2 * options.vocabulary * WIDTH + LAYERS * (sum(a * b for a, b in MATRICES.values()) + 2 * WIDTH) + WIDTH

@@ -6,6 +6,7 @@
 #include "mmada/data/source.h"
 #include "mmada/formats/atomic_file.h"
 #include "mmada/text/chat.h"
+#include "tests/data_sources/draw.h"
 #include "tests/formats/expect_error.h"
 
 using namespace mmada;
@@ -27,16 +28,8 @@ std::unique_ptr<SampleSource> open(const std::string& type, const std::string& p
   return make_source(extra, "test", 7);
 }
 
-/// Text by the value of the picture, over `count` samples.
-std::map<int, std::set<std::string>> seen(SampleSource& source, int count) {
-  std::map<int, std::set<std::string>> list;
-  for (int i = 0; i < count; ++i) {
-    const Sample sample = source.next();
-    list[sample.image.pixels.at(0)].insert(sample.text);
-  }
-  return list;
-}
-using Seen = std::map<int, std::set<std::string>>;
+using mmada::test::seen;
+using mmada::test::Seen;
 
 }  // namespace
 
