@@ -21,7 +21,9 @@ using ForwardSignature = Three(const Tensor&, const OptionalTensor&, const Tenso
 using BackwardSignature = std::tuple<Tensor, Tensor>(const Tensor&, const OptionalTensor&, const Tensor&,
                                                      const Tensor&, const Tensor&);
 
-// On a CPU the kernel is faster than ATen's operators (benchmarks/results/2026-11-28-cpu-ops.md).
+// On a CPU the kernel is faster than ATen's operators in fp32 and bf16, and in fp16 but for the forward pass
+// of narrow rows (benchmarks/results/2026-11-28-cpu-ops.md); fp16 takes it all the same: one arithmetic for
+// every type.
 struct Cpu {
   static kernels::Status forward(const kernels::RmsNormParams& params, const Tensor&) {
     return kernels::rms_norm(params, CpuKernelContext());
