@@ -75,17 +75,26 @@ bool is_final(int status) {
   return status == 0 || status == 2 || status == 65 || status == 130 || status == 143;
 }
 
-/// Runs this program once per process, as one run, and again after failures where that is allowed.
-void run_processes(const Options& options) {
+/// Step of the newest checkpoint, 0 where there is none.
+int64_t newest_step(const std::string& run) {
+  const auto found = list_checkpoints(run);
+  return found.empty() ? 0 : found.front().step;
+}
+
+/// Runs this program once per process, as one run, and again after failures where that is allowed: from the
+/// newest checkpoint once the run has made one, whatever it began from.
+void run_processes(Options options) {
   const Json config = load_config(options.config, options.overrides);
   const std::string run = output_dir(config, options);
+  const int64_t first = newest_step(run);
   RestartGuard guard({.restarts = options.restarts});
   for (;;) {
     const int status = launch(processes_of(options));
     if (status == 0) return;
     if (is_final(status)) throw ExitStatus{status};
-    const auto found = list_checkpoints(run);
-    const auto wait = guard.next(found.empty() ? 0 : found.front().step);
+    const int64_t reached = newest_step(run);
+    if (reached != first) options.resume = "latest";
+    const auto wait = guard.next(reached);
     if (!wait) {
       if (options.restarts > 0) std::fprintf(stderr, "mmada: %s\n", guard.reason().c_str());
       throw ExitStatus{status};

@@ -115,8 +115,9 @@ def test_a_rank_that_stands_still_is_named_by_the_others_within_a_second_of_the_
     assert not (tmp_path / f"flight-rank-{hung}.json").exists()
 
 
-def test_a_run_that_is_allowed_to_starts_again_from_its_last_checkpoint(config, pair, tmp_path):
-    process = start(config, tmp_path, "--nproc", 2, "--max-restarts", 2)
+@pytest.mark.parametrize("flags", [[], ["--resume", "none"]])
+def test_a_run_that_is_allowed_to_starts_again_from_its_last_checkpoint(config, pair, tmp_path, flags):
+    process = start(config, tmp_path, "--nproc", 2, "--max-restarts", 2, *flags)
     wait_for_step(process, tmp_path, 7)
     os.kill(ranks_of(process)[1], signal.SIGKILL)
     _, log = process.communicate(timeout=120)
