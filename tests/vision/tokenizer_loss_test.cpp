@@ -42,6 +42,7 @@ std::pair<double, double> oracle(const at::Tensor& latent) {
 }  // namespace
 
 TEST_CASE("the quantizer's losses equal plain loops in double precision") {
+  at::manual_seed(7);
   const at::Tensor latent = at::randn({3, 5, 4, 7}) * 0.7;
   const auto quantized = mmada::quantize(latent);
   const auto [entropy, distance] = oracle(latent);
@@ -51,6 +52,7 @@ TEST_CASE("the quantizer's losses equal plain loops in double precision") {
 }
 
 TEST_CASE("the exact commitment gradient is kept whole and the reference's is three quarters of it") {
+  at::manual_seed(7);
   for (const bool reference : {false, true}) {
     const at::Tensor latent = at::randn({2, 3, 4, 4}).requires_grad_(true);
     mmada::quantize(latent, {.straight_through_commitment = reference}).commitment.backward();
@@ -61,6 +63,7 @@ TEST_CASE("the exact commitment gradient is kept whole and the reference's is th
 }
 
 TEST_CASE("the decoder's gradient passes the quantizer unchanged") {
+  at::manual_seed(7);
   const at::Tensor latent = at::randn({2, 3, 4, 4}).requires_grad_(true);
   const at::Tensor weight = at::randn({2, 3, 4, 4});
   (mmada::quantize(latent).latent_BChw * weight).sum().backward();
@@ -76,6 +79,7 @@ TEST_CASE("saturated latents keep losses and gradients finite") {
 }
 
 TEST_CASE("the tokenizer loss is the weighted sum of its parts and trains every parameter") {
+  at::manual_seed(7);
   const mmada::Magvit2 model = mmada::test::tiny_magvit();
   for (auto& [name, tensor] : model.parameters()) tensor.requires_grad_(true);
   const at::Tensor image = at::rand({2, 3, 16, 16}) * 2 - 1;
@@ -97,6 +101,7 @@ TEST_CASE("the tokenizer loss is the weighted sum of its parts and trains every 
 }
 
 TEST_CASE("soft latents reach the decoder at the start of training and never after the soft share") {
+  at::manual_seed(7);
   const mmada::Magvit2 model = mmada::test::tiny_magvit();
   const at::Tensor image = at::rand({2, 3, 16, 16}) * 2 - 1;
   const TokenizerLossOptions options{.soft_fraction = 0.25};
@@ -114,6 +119,7 @@ TEST_CASE("soft latents reach the decoder at the start of training and never aft
 TEST_CASE(
     "the perceptual term is the mean LPIPS of the unclamped reconstruction and part of what it is weighed "
     "with") {
+  at::manual_seed(7);
   const mmada::Magvit2 model = mmada::test::tiny_magvit();
   const mmada::Lpips lpips(at::kFloat);
   for (auto& [name, tensor] : lpips.parameters()) {
@@ -139,6 +145,7 @@ TEST_CASE(
 }
 
 TEST_CASE("the loss takes the entropy that its options name") {
+  at::manual_seed(7);
   const mmada::Magvit2 model = mmada::test::tiny_magvit();
   const at::Tensor image = at::rand({2, 3, 16, 16}) * 2 - 1;
   Rng rng(1, "test");
