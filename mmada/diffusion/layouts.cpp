@@ -192,6 +192,19 @@ Row r2i_row(const TokenLayout& layout, const TokenIds& text, const TokenIds& ima
   return row;
 }
 
+Row without_padding(Row row, int64_t tail) {
+  const bool before_image = row.image.begin > row.text.end;
+  const int64_t padding_end = before_image ? row.image.begin - 1 : static_cast<int64_t>(row.ids.size());
+  const int64_t cut = padding_end - row.text.end - tail;
+  if (tail < 0 || cut <= 0) return row;
+  const int64_t begin = row.text.end + tail;
+  row.ids.erase(row.ids.begin() + begin, row.ids.begin() + padding_end);
+  if (!row.prompt.empty()) row.prompt.erase(row.prompt.begin() + begin, row.prompt.begin() + padding_end);
+  if (before_image) row.image = {row.image.begin - cut, row.image.end - cut};
+  row.valid.end -= cut;
+  return row;
+}
+
 TokenIds mmu_prompt(const TokenLayout& layout, const TokenIds& image_ids, const TokenIds& chat) {
   check_image_part(layout, image_ids, layout.mmu, "<|mmu|>", "mmu prompt");
   check_text(layout, chat, "mmu prompt");

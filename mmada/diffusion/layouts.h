@@ -45,6 +45,10 @@ Row mmu_row(const TokenLayout& layout, const TokenIds& image_ids, const TokenIds
 /// last header (without a header none of it) and the image.
 Row r2i_row(const TokenLayout& layout, const TokenIds& text, const TokenIds& image_ids, int64_t budget);
 
+/// The row with at most `tail` of the eos that pad its text: what follows them moves up, and the row is as
+/// much shorter. -1: the row as it is.
+Row without_padding(Row row, int64_t tail);
+
 /// Inference prompt of image understanding: <mmu> soi img eoi + chat ids, no padding.
 TokenIds mmu_prompt(const TokenLayout& layout, const TokenIds& image_ids, const TokenIds& chat);
 /// Inference prompt of text: the chat ids with a leading bos, no padding.

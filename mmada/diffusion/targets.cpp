@@ -82,11 +82,17 @@ Window flow_window(FlowKind kind, const TokenLayout& layout, const LossCompat& c
 
 WeightedTargets join_targets(std::span<const RowTargets> rows, int64_t first_row, int64_t length,
                              Window window, const std::string& flow, double coefficient) {
+  std::vector<int64_t> begins;
+  for (int64_t i = 0; i < std::ssize(rows); ++i) begins.push_back((first_row + i) * length);
+  return join_targets(rows, begins, window, flow, coefficient);
+}
+
+WeightedTargets join_targets(std::span<const RowTargets> rows, std::span<const int64_t> begins, Window window,
+                             const std::string& flow, double coefficient) {
   std::vector<int64_t> positions, targets;
   std::vector<float> weights;
   for (size_t i = 0; i < rows.size(); ++i) {
-    const int64_t offset = (first_row + static_cast<int64_t>(i)) * length;
-    for (const int64_t position : rows[i].positions) positions.push_back(offset + position);
+    for (const int64_t position : rows[i].positions) positions.push_back(begins[i] + position);
     targets.insert(targets.end(), rows[i].targets.begin(), rows[i].targets.end());
     weights.insert(weights.end(), rows[i].weights.begin(), rows[i].weights.end());
   }

@@ -64,7 +64,10 @@ std::vector<RowTargets> flow_targets(FlowKind kind, std::span<const NoisedRow> r
 /// The window a flow's softmax runs over.
 Window flow_window(FlowKind kind, const TokenLayout& layout, const LossCompat& compat = {});
 
-/// Joins rows that stand at first_row, first_row + 1, ... of a batch of rows of `length` tokens.
+/// Joins rows whose first tokens stand at flat positions `begins` of a batch.
+WeightedTargets join_targets(std::span<const RowTargets> rows, std::span<const int64_t> begins, Window window,
+                             const std::string& flow, double coefficient = 1.0);
+/// The same for rows that stand at first_row, first_row + 1, ... of a batch of rows of `length` tokens.
 WeightedTargets join_targets(std::span<const RowTargets> rows, int64_t first_row, int64_t length,
                              Window window, const std::string& flow, double coefficient = 1.0);
 

@@ -23,13 +23,32 @@ std::vector<std::vector<int64_t>> by_row(const at::Tensor& positions, int64_t ro
   return members;
 }
 
-}  // namespace
-
-QueryPlan::QueryPlan(const at::Tensor& positions_N, int64_t rows, int64_t tokens, at::Device device) {
+at::Tensor checked(const at::Tensor& positions_N) {
   MMADA_CHECK(positions_N.dim() == 1 && positions_N.scalar_type() == at::kLong,
               "transformer: found positions ", positions_N.sizes(), " of type ", positions_N.scalar_type(),
               ", expected [N] of int64");
-  const at::Tensor positions = positions_N.cpu().contiguous();
+  return positions_N.cpu().contiguous();
+}
+
+}  // namespace
+
+QueryPlan::QueryPlan(const at::Tensor& positions_N, const std::vector<int64_t>& offsets, at::Device device) {
+  const at::Tensor positions = checked(positions_N);
+  by_row(positions, 1, offsets.back());  // throws where a position is outside
+  const at::Tensor begins = at::tensor(offsets, at::kLong);
+  const at::Tensor row = at::searchsorted(begins, positions, /*out_int32=*/false, /*right=*/true) - 1;
+  const at::Tensor token = positions - begins.index_select(0, row);
+  const at::Tensor source = at::argsort(positions), slot = at::argsort(source);
+  flat_N = positions.to(device);
+  token_N = token.to(device);
+  token_BP = token.index_select(0, source).unsqueeze(0).to(device);
+  if (at::equal(source, at::arange(source.size(0), source.options()))) return;
+  source_BP_ = source.to(device);
+  slot_N_ = slot.to(device);
+}
+
+QueryPlan::QueryPlan(const at::Tensor& positions_N, int64_t rows, int64_t tokens, at::Device device) {
+  const at::Tensor positions = checked(positions_N);
   const auto members = by_row(positions, rows, tokens);
   size_t widest = 0;
   for (const auto& row : members) widest = std::max(widest, row.size());

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <vector>
 
 namespace mmada {
 
@@ -12,6 +13,8 @@ namespace mmada {
 struct QueryPlan {
   /// positions_N: flat row-major b*T+t, int64.
   QueryPlan(const at::Tensor& positions_N, int64_t rows, int64_t tokens, at::Device device);
+  /// Of packed rows that begin at all but the last of `offsets`: the rectangle is [1, N], row after row.
+  QueryPlan(const at::Tensor& positions_N, const std::vector<int64_t>& offsets, at::Device device);
 
   at::Tensor flat_N;    ///< the positions, on the device
   at::Tensor token_N;   ///< t of each

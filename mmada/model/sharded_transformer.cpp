@@ -91,9 +91,7 @@ at::Tensor ShardedTransformer::logprobs(const RowBatch& rows, const at::Tensor& 
                                         const std::vector<WindowTargets>& targets) {
   check_rows(rows, config_);
   MMADA_CHECK(positions_N.size(0) > 0, "sharded transformer: found no positions, expected at least one");
-  const auto [batch, tokens] = std::pair(rows.ids_BT.size(0), rows.ids_BT.size(1));
-  return run(rows.ids_BT.to(device_),
-             pass_tables(config_, device_, batch, tokens, {rows.mode, rows.valid}, positions_N), targets);
+  return run(rows.ids_BT.to(device_), pass_tables(config_, device_, rows, positions_N), targets);
 }
 
 at::Tensor ShardedTransformer::idle_pass() {

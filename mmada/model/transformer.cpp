@@ -43,14 +43,12 @@ at::Tensor Transformer::hidden(const at::Tensor& ids_BT, const PassTables& table
 at::Tensor Transformer::hidden(const RowBatch& rows, const at::Tensor& positions_N) const {
   if (positions_N.numel() == 0) return at::zeros({0, config_.d_model}, options());
   check_rows(rows, config_);
-  const auto [batch, tokens] = std::pair(rows.ids_BT.size(0), rows.ids_BT.size(1));
-  return hidden(rows.ids_BT.to(wte_.device()), tables(batch, tokens, {rows.mode, rows.valid}, positions_N));
+  return hidden(rows.ids_BT.to(wte_.device()), pass_tables(config_, wte_.device(), rows, positions_N));
 }
 
 at::Tensor Transformer::hidden(const RowBatch& rows) const {
   check_rows(rows, config_);
-  const auto [batch, tokens] = std::pair(rows.ids_BT.size(0), rows.ids_BT.size(1));
-  return hidden(rows.ids_BT.to(wte_.device()), tables(batch, tokens, {rows.mode, rows.valid}, {}));
+  return hidden(rows.ids_BT.to(wte_.device()), pass_tables(config_, wte_.device(), rows, {}));
 }
 
 at::Tensor Transformer::head(Window window) const {

@@ -16,11 +16,20 @@
 
 namespace mmada {
 
-/// A batch of rows: ids [B, T] int64, the rest of each row outside its valid span is padding.
+/// A batch of rows: ids [B, T] int64, the rest of each row outside its valid span is padding. Or packed rows
+/// of any lengths, which have no padding: ids [1, M], row b tokens offsets[b] to offsets[b + 1].
 struct RowBatch {
   at::Tensor ids_BT;
   std::vector<Span> valid = {};  ///< one per row; empty: every row is valid from 0 to T
   AttentionMode mode = AttentionMode::kHard;
+  std::vector<int64_t> offsets = {};  ///< from 0 to M, rising; empty: the rows are not packed
+};
+
+/// Packed rows on the device.
+struct PackedTables {
+  at::Tensor positions_M;  ///< int32: a token's place in its row, which RoPE turns it by
+  PackedRows all;          ///< queries of every token
+  PackedRows chosen;       ///< queries of the chosen positions, those of a row together
 };
 
 /// What a forward pass reads besides ids and weights, on the device: made once for all passes over batches of
@@ -28,7 +37,8 @@ struct RowBatch {
 struct PassTables {
   RopeTable rope;
   AttentionSpans spans;
-  std::optional<QueryPlan> queries;  ///< none: every position is read
+  std::optional<QueryPlan> queries;         ///< none: every position is read
+  std::optional<PackedTables> packed = {};  ///< none: the rows are a rectangle
 };
 
 /// What a weight is, for optimizer groups (by kind of module, never by a substring of the name).

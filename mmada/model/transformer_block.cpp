@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -60,29 +61,87 @@ struct BlockPass {
     return sum + products(gated, gates, {block.ff_out}, recompute)[0];
   }
 
+  /// Every token's place in its row; none: rows of a rectangle count from 0.
+  std::optional<at::Tensor> positions() const {
+    return tables.packed ? std::optional(tables.packed->positions_M) : std::nullopt;
+  }
+
+  /// Packed rows: [1, N, H * D] of queries [1, N, H, D], keys and values [1, M, G, D].
+  static at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const PackedRows& rows) {
+    return packed_attention_op(q.squeeze(0), k.squeeze(0), v.squeeze(0), rows).out.flatten(1).unsqueeze(0);
+  }
+
   at::Tensor full(const at::Tensor& x_BTD) const {
     const auto projected = of_norm(x_BTD, block.attn_norm, {block.q_proj, block.k_proj, block.v_proj});
     const auto [q, k] = rope(split_heads(projected[0], config.n_heads),
-                             split_heads(projected[1], config.n_kv_heads), tables.rope);
+                             split_heads(projected[1], config.n_kv_heads), tables.rope, positions());
     const at::Tensor v = split_heads(projected[2], config.n_kv_heads);
-    return feed_forward(x_BTD, project(attention_op(q, k, v, tables.spans).out.flatten(2), block.attn_out));
+    const at::Tensor mixed = tables.packed ? attend(q, k, v, tables.packed->all)
+                                           : attention_op(q, k, v, tables.spans).out.flatten(2);
+    return feed_forward(x_BTD, project(mixed, block.attn_out));
   }
 
   /// The same for chosen positions only: keys and values of every token, queries and the rest of [N, D].
   at::Tensor partial(const at::Tensor& x_BTD) const {
     const QueryPlan& plan = *tables.queries;
     const auto projected = of_norm(x_BTD, block.attn_norm, {block.k_proj, block.v_proj});
-    const at::Tensor k = rope(split_heads(projected[0], config.n_kv_heads), tables.rope);
+    const at::Tensor k = rope(split_heads(projected[0], config.n_kv_heads), tables.rope, positions());
     const at::Tensor v = split_heads(projected[1], config.n_kv_heads);
     const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
     const at::Tensor q_ND = of_norm(x_ND, block.attn_norm, {block.q_proj})[0];
     const at::Tensor q_NHD = rope(split_heads(q_ND, config.n_heads), tables.rope, plan.token_N.to(at::kInt));
     AttentionSpans spans = tables.spans;
     if (spans.bias) spans.query_positions = plan.token_BP.to(at::kInt);
-    const at::Tensor mixed_BPD = attention_op(plan.to_rows(q_NHD), k, v, spans).out.flatten(2);
+    const at::Tensor q_BPHD = plan.to_rows(q_NHD);
+    const at::Tensor mixed_BPD = tables.packed ? attend(q_BPHD, k, v, tables.packed->chosen)
+                                               : attention_op(q_BPHD, k, v, spans).out.flatten(2);
     return feed_forward(x_ND, project(plan.from_rows(mixed_BPD), block.attn_out));
   }
 };
+
+/// Offsets of as many queries in each row as there are positions in it.
+std::vector<int64_t> chosen_offsets(const at::Tensor& positions_N, const std::vector<int64_t>& offsets) {
+  const at::Tensor begins = at::tensor(offsets, at::kLong);
+  const at::Tensor before = at::searchsorted(std::get<0>(positions_N.cpu().sort()), begins);
+  return {before.const_data_ptr<int64_t>(), before.const_data_ptr<int64_t>() + before.numel()};
+}
+
+int64_t longest(const std::vector<int64_t>& offsets) {
+  int64_t most = 0;
+  for (size_t i = 1; i < offsets.size(); ++i) most = std::max(most, offsets[i] - offsets[i - 1]);
+  return most;
+}
+
+at::Tensor integers(const std::vector<int64_t>& values, at::Device device) {
+  return at::tensor(values, at::kInt).to(device);
+}
+
+PackedTables packed_tables(const std::vector<int64_t>& offsets, const std::optional<at::Tensor>& positions_N,
+                           at::Device device) {
+  std::vector<at::Tensor> places;
+  for (size_t i = 1; i < offsets.size(); ++i)
+    places.push_back(at::arange(offsets[i] - offsets[i - 1], at::TensorOptions(at::kInt)));
+  const at::Tensor rows = integers(offsets, device);
+  const int64_t most = longest(offsets);
+  PackedTables tables{
+      .positions_M = at::cat(places).to(device), .all = {rows, rows, most, most}, .chosen = {}};
+  if (positions_N) {
+    const std::vector<int64_t> chosen = chosen_offsets(*positions_N, offsets);
+    tables.chosen = {integers(chosen, device), rows, longest(chosen), most};
+  }
+  return tables;
+}
+
+void check_packed(const RowBatch& rows) {
+  const std::vector<int64_t>& offsets = rows.offsets;
+  const int64_t tokens = rows.ids_BT.size(1);
+  MMADA_CHECK(rows.ids_BT.size(0) == 1 && rows.valid.empty(), "transformer: found ids ", rows.ids_BT.sizes(),
+              " and ", rows.valid.size(), " valid spans of packed rows, expected [1, M] and none");
+  MMADA_CHECK(offsets.size() > 1 && offsets.front() == 0 && offsets.back() == tokens &&
+                  std::ranges::adjacent_find(offsets, std::ranges::greater_equal()) == offsets.end(),
+              "transformer: found offsets ", at::IntArrayRef(offsets), " of packed rows, expected rising from 0 to ", tokens);
+}
 
 }  // namespace
 
@@ -94,6 +153,7 @@ void check_rows(const RowBatch& rows, const TransformerConfig& config) {
   const int64_t low = std::get<0>(range).item<int64_t>(), high = std::get<1>(range).item<int64_t>();
   MMADA_CHECK(low >= 0 && high < config.vocab_size, "transformer: found token ids from ", low, " to ", high,
               ", expected 0 to ", config.vocab_size - 1);
+  if (!rows.offsets.empty()) check_packed(rows);
 }
 
 PassTables pass_tables(const TransformerConfig& config, at::Device device, int64_t rows, int64_t tokens,
@@ -102,6 +162,19 @@ PassTables pass_tables(const TransformerConfig& config, at::Device device, int64
                     .spans = attention_spans(visibility, rows, tokens, device),
                     .queries = {}};
   if (positions_N) tables.queries.emplace(*positions_N, rows, tokens, device);
+  return tables;
+}
+
+PassTables pass_tables(const TransformerConfig& config, at::Device device, const RowBatch& rows,
+                       const std::optional<at::Tensor>& positions_N) {
+  if (rows.offsets.empty())
+    return pass_tables(config, device, rows.ids_BT.size(0), rows.ids_BT.size(1), {rows.mode, rows.valid},
+                       positions_N);
+  PassTables tables{.rope = rope_table(longest(rows.offsets), config.head_dim(), config.rope_theta, device),
+                    .spans = {},
+                    .queries = {},
+                    .packed = packed_tables(rows.offsets, positions_N, device)};
+  if (positions_N) tables.queries.emplace(*positions_N, rows.offsets, device);
   return tables;
 }
 

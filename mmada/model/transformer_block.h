@@ -7,12 +7,15 @@
 
 namespace mmada {
 
-/// Throws where the ids are no [B, T] of int64 inside the vocabulary.
+/// Throws where the ids are no [B, T] of int64 inside the vocabulary, or packed rows are none.
 void check_rows(const RowBatch& rows, const TransformerConfig& config);
 
 /// Transformer::tables for weights that live elsewhere.
 PassTables pass_tables(const TransformerConfig& config, at::Device device, int64_t rows, int64_t tokens,
                        const Visibility& visibility, const std::optional<at::Tensor>& positions_N);
+/// The same for a batch that may be packed.
+PassTables pass_tables(const TransformerConfig& config, at::Device device, const RowBatch& rows,
+                       const std::optional<at::Tensor>& positions_N);
 
 /// What a backward pass computes anew instead of keeping it from the forward pass.
 enum class Recompute {

@@ -13,7 +13,7 @@ namespace mmada {
 /// N the positions read, V a row's visible keys:
 ///  - every layer but the last: 2 R T (2 d^2 + 2 d k + 3 d m) and, for each row, 4 d T V of attention;
 ///  - the last: 2 R T 2 d k + 2 N (2 d^2 + 3 d m) and, for each row, 4 d P V, P the most positions read of
-///  any row;
+///  any row; of packed rows each has its own T, V and P;
 ///  - the head: 2 d for each logit.
 struct Work {
   int64_t forwards = 0;

@@ -41,8 +41,8 @@ struct Slice {
   const FlowConfig* flow;
   std::vector<const NoisedRow*> rows;
   std::vector<RowTargets> targets;
-  int64_t cut = 0;  ///< tokens dropped on the left
-  int64_t length() const { return static_cast<int64_t>(rows.front()->ids.size()) - cut; }
+  int64_t cut = 0;     ///< tokens dropped on the left
+  int64_t length = 0;  ///< of the rows of the batch: shorter ones are filled up
 };
 
 Slice slice_of(const RowSettings& settings, const FlowBatch& batch, int64_t micro_batch,
@@ -57,29 +57,53 @@ Slice slice_of(const RowSettings& settings, const FlowBatch& batch, int64_t micr
   if (order.empty()) return slice;
   // Rotary positions are relative, so a hidden prefix that all rows share can go.
   if (settings.attention_mode == AttentionMode::kHard) slice.cut = batch.rows[order.front()].valid.begin;
+  slice.length = row_length(settings, *batch.flow) - slice.cut;
   for (const int64_t i : order) {
     slice.rows.push_back(&batch.rows[i]);
     slice.targets.push_back(batch.targets[i]);
-    for (int64_t& position : slice.targets.back().positions) position -= slice.cut;
   }
   return slice;
+}
+
+WeightedTargets targets_of(const RowSettings& settings, const Slice& slice,
+                           const std::vector<int64_t>& begins) {
+  return join_targets(slice.targets, begins, flow_window(slice.flow->kind, settings.layout, settings.compat),
+                      slice.flow->name, slice.flow->coefficient);
 }
 
 RowGroup join_slices(const RowSettings& settings, const std::vector<Slice>& slices, int64_t length) {
   RowGroup group;
   std::vector<int64_t> ids;
   for (const Slice& slice : slices) {
-    const auto first_row = static_cast<int64_t>(group.rows.valid.size());
+    std::vector<int64_t> begins;
     for (const NoisedRow* row : slice.rows) {
+      const auto begin = static_cast<int64_t>(ids.size());
+      begins.push_back(begin - slice.cut);
       ids.insert(ids.end(), row->ids.begin() + slice.cut, row->ids.end());
+      ids.resize(begin + length, settings.layout.eos);
       group.rows.valid.push_back({row->valid.begin - slice.cut, row->valid.end - slice.cut});
     }
-    const Window window = flow_window(slice.flow->kind, settings.layout, settings.compat);
-    group.targets.push_back(
-        join_targets(slice.targets, first_row, length, window, slice.flow->name, slice.flow->coefficient));
+    group.targets.push_back(targets_of(settings, slice, begins));
   }
   group.rows.ids_BT = at::tensor(ids, at::kLong).reshape({-1, length});
   group.rows.mode = settings.attention_mode;
+  return group;
+}
+
+RowGroup pack_slices(const RowSettings& settings, const std::vector<Slice>& slices) {
+  RowGroup group;
+  group.rows.offsets = {0};
+  std::vector<int64_t> ids;
+  for (const Slice& slice : slices) {
+    std::vector<int64_t> begins;
+    for (const NoisedRow* row : slice.rows) {
+      begins.push_back(static_cast<int64_t>(ids.size()) - row->valid.begin);
+      ids.insert(ids.end(), row->ids.begin() + row->valid.begin, row->ids.begin() + row->valid.end);
+      group.rows.offsets.push_back(static_cast<int64_t>(ids.size()));
+    }
+    group.targets.push_back(targets_of(settings, slice, begins));
+  }
+  group.rows.ids_BT = at::tensor(ids, at::kLong).unsqueeze(0);
   return group;
 }
 
@@ -89,8 +113,10 @@ int64_t row_length(const RowSettings& settings, const FlowConfig& flow) {
   return flow.length > 0 ? flow.length : settings.text_budget + settings.image_tokens + 3;
 }
 
-Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
-             bool drop_condition) {
+namespace {
+
+Row padded_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
+               bool drop_condition) {
   const TokenLayout& layout = settings.layout;
   const auto require_picture = [&] {
     MMADA_CHECK(
@@ -117,6 +143,13 @@ Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedS
   const int64_t length = row_length(settings, flow);
   return flow.all_turns ? lm_chat_row_all_turns(layout, sample.text, settings.assistant, length)
                         : lm_chat_row(layout, sample.text, length);
+}
+
+}  // namespace
+
+Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
+             bool drop_condition) {
+  return without_padding(padded_row(settings, flow, sample, drop_condition), settings.supervised_eos_tail);
 }
 
 std::vector<NoisedRow> noise_rows(const RowSettings& settings, const FlowConfig& flow, int64_t step,
@@ -149,11 +182,12 @@ std::vector<RowGroup> make_groups(const RowSettings& settings, const std::vector
   for (const FlowBatch& batch : flows) {
     Slice slice = slice_of(settings, batch, micro_batch, micro_batches);
     if (slice.rows.empty()) continue;
-    const int64_t length = slice.length();
+    const int64_t length = settings.packed ? 0 : slice.length;
     by_length[length].push_back(std::move(slice));
   }
   std::vector<RowGroup> groups;
-  for (const auto& [length, slices] : by_length) groups.push_back(join_slices(settings, slices, length));
+  for (const auto& [length, slices] : by_length)
+    groups.push_back(settings.packed ? pack_slices(settings, slices) : join_slices(settings, slices, length));
   return groups;
 }
 

@@ -22,13 +22,17 @@ struct RowSettings {
   /// SPEC 6.2: every process draws the times, masks and dropped conditions of its rows from the same streams,
   /// as the reference does; otherwise every row of a step has streams of its own.
   bool identical_rank_streams = false;
+  /// Eos padding of text that stays in the row and is learned; -1: all of it, as published. What is cut is
+  /// neither attended to nor predicted.
+  int64_t supervised_eos_tail = -1;
+  bool packed = false;  ///< rows behind one another, without padding; needs AttentionMode::kHard
   uint64_t seed = 0;
 };
 
 /// Tokens of a flow's rows.
 int64_t row_length(const RowSettings& settings, const FlowConfig& flow);
 
-/// Lays a sample out as the flow's row (SPEC 4).
+/// Lays a sample out as the flow's row (SPEC 4), as much shorter as supervised_eos_tail says.
 Row make_row(const RowSettings& settings, const FlowConfig& flow, const EncodedSample& sample,
              bool drop_condition);
 /// Where some rows stand among all of a flow's rows of one optimizer step.
@@ -46,8 +50,9 @@ struct FlowBatch {
   std::vector<NoisedRow> rows;
   std::vector<RowTargets> targets;
 };
-/// Batches of rows [begin, end) of every flow given: rows of one length side by side, those of a valid span
-/// together. Left padding that all rows of a group share is cut off where attention cannot see it.
+/// Batches of a micro-batch's rows of every flow given: rows of one length side by side, those of a valid
+/// span together. Left padding that all rows of a group share is cut off where attention cannot see it.
+/// Packed: one batch of the valid spans of all rows.
 std::vector<RowGroup> make_groups(const RowSettings& settings, const std::vector<FlowBatch>& flows,
                                   int64_t micro_batch, int64_t micro_batches);
 

@@ -92,10 +92,17 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   options.rows.text_budget = dataset.integer("max_seq_length", 2, kMaxTokens);
   options.rows.stratified_times = dataset.boolean("stratified_times", true);
   options.rows.identical_rank_streams = dataset.boolean("identical_rank_streams", false);
-  dataset.finish();
+  options.rows.packed = dataset.boolean("packed", false);
+  options.rows.supervised_eos_tail =
+      dataset.integer("supervised_eos_tail", -1, kMaxTokens, options.rows.packed ? 0 : -1);
   const Pictures pictures = parse_pictures(fields.object("image_tokenizer"));
   options.rows.attention_mode =
       attention_mode_from_name(fields.choice("attention_mode", {"hard", "none", "additive_one"}, "hard"));
+  if (options.rows.packed || options.rows.supervised_eos_tail >= 0)
+    if (options.rows.attention_mode != AttentionMode::kHard)
+      dataset.fail(options.rows.packed ? "packed" : "supervised_eos_tail",
+                   "padding left out under attention that sees it", "attention_mode \"hard\"");
+  dataset.finish();
   Fields gate = fields.object("condition_gate");
   options.gate.rows = gate.integer("rows", 2, kMaxTokens, options.gate.rows);
   gate.finish();

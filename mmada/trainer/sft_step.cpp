@@ -129,7 +129,9 @@ StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<dou
   for (size_t i = 0; i < flows.size(); ++i) {
     report.parts.emplace_back("loss/" + flows[i].name, sums[i]);
     report.loss += flows[i].coefficient * sums[i];
-    report.rows += flows[i].rows * options_.micro_batches;
+    const int64_t rows = flows[i].rows * options_.micro_batches;
+    report.rows += rows;
+    report.padded_tokens += rows * row_length(options_.rows, flows[i]);
   }
   return report;
 }

@@ -16,11 +16,12 @@ namespace mmada {
 
 /// What one optimizer step reported.
 struct StepReport {
-  double loss = 0.0;        ///< the total that was differentiated
-  MetricValues parts;       ///< its terms, without coefficients
-  int64_t rows = 0;         ///< rows or pictures of the step
-  int64_t tokens = 0;       ///< positions (of rows) or image tokens (of pictures) of the step
-  double data_seconds = 0;  ///< of the step's time, until its batch was there; in this process
+  double loss = 0.0;          ///< the total that was differentiated
+  MetricValues parts;         ///< its terms, without coefficients
+  int64_t rows = 0;           ///< rows or pictures of the step
+  int64_t tokens = 0;         ///< positions (of rows) or image tokens (of pictures) of the step
+  int64_t padded_tokens = 0;  ///< the same of rows at their full lengths; 0: rows have no padding
+  double data_seconds = 0;    ///< of the step's time, until its batch was there; in this process
 };
 
 /// What is measured now and then.

@@ -61,6 +61,7 @@ class Trainer::Interval {
         same->total += value, ++same->count;
     }
     tokens_ += report.tokens;
+    padded_tokens_ += report.padded_tokens;
     rows_ += report.rows;
     data_seconds_ += report.data_seconds;
   }
@@ -80,6 +81,9 @@ class Trainer::Interval {
     values.emplace_back("rows_per_second", static_cast<double>(rows_) / seconds);
     values.emplace_back("tokens_per_second", static_cast<double>(tokens_) / seconds);
     values.emplace_back("data_share", data_seconds_ / seconds);
+    if (padded_tokens_ > 0)
+      values.emplace_back("padding_saved",
+                          1.0 - static_cast<double>(tokens_) / static_cast<double>(padded_tokens_));
     *this = Interval();
     return values;
   }
@@ -91,7 +95,7 @@ class Trainer::Interval {
     int64_t count = 0;
   };
   std::vector<Sum> sums_;
-  int64_t tokens_ = 0, rows_ = 0;
+  int64_t tokens_ = 0, padded_tokens_ = 0, rows_ = 0;
   double data_seconds_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };

@@ -163,3 +163,29 @@ TEST_CASE("rows refuse ids, budgets and models that do not fit") {
   text_only.r2i = -1;
   CHECK_THROWS_WITH(r2i_row(text_only, {10}, kImage, 6), Catch::Contains("<|r2i|>"));
 }
+
+TEST_CASE("eos padding is left out up to a tail, and what follows it moves up") {
+  const TokenLayout layout = small_layout();
+  const Row chat = lm_chat_row(layout, {kStart, 10, kEnd, 11}, 10);
+  CHECK(without_padding(chat, -1).ids == chat.ids);
+  const Row cut = without_padding(chat, 1);
+  CHECK(cut.ids == TokenIds{kBos, kStart, 10, kEnd, 11, kEos, kEos});
+  CHECK(cut.valid == Span{0, 7});
+  CHECK(prompt_text(cut) == "pppp...");
+  CHECK(without_padding(chat, 100).ids == chat.ids);
+
+  const Row mmu = without_padding(mmu_row(layout, kImage, {10}, 6), 0);
+  CHECK(mmu.ids == TokenIds{kMmu, kSoi, 64, 70, 79, kMask, kEoi, kBos, 10, kEos});
+  CHECK(mmu.image == Span{2, 6});
+
+  const Row r2i = without_padding(r2i_row(layout, {kEnd, 10}, kImage, 8), 1);
+  CHECK(r2i.ids == TokenIds{kR2i, kBos, kEnd, 10, kEos, kEos, kSoi, 64, 70, 79, kMask, kEoi});
+  CHECK(r2i.image == Span{7, 11});
+  CHECK(r2i.valid == Span{0, 12});
+  CHECK(prompt_text(r2i) == "ppp...p....p");
+
+  const Row t2i = t2i_row(layout, {10, 11}, kImage, 6);  // padded on the left, which is hidden
+  CHECK(without_padding(t2i, 0).ids == t2i.ids);
+  const Row full = lm_row(layout, {10, 11, 12, 13, 14}, 4);
+  CHECK(without_padding(full, 0).ids == full.ids);
+}

@@ -29,6 +29,16 @@ std::unique_ptr<at::ObserverContext> record(const at::RecordFunction& call) {
   return nullptr;
 }
 
+template <class Function>
+Recorded run_of(Function&& function) {
+  Recorded run;
+  recorded = &run;
+  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(record).needsInputs(true));
+  function();
+  at::removeCallback(handle);
+  return run;
+}
+
 class Meter : public Observer {
  public:
   void on_step(const StepEvent&) override {}
@@ -46,11 +56,7 @@ void check_work(const std::vector<Request>& requests) {
   model.layout.eot = 359;
   model.layout.image_token_offset = 384, model.layout.codebook_size = 128;
   Meter meter;
-  Recorded run;
-  recorded = &run;
-  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(record).needsInputs(true));
-  Generator(model).observed({&meter}).batch(requests);
-  at::removeCallback(handle);
+  const Recorded run = run_of([&] { Generator(model).observed({&meter}).batch(requests); });
   CHECK(meter.total.forwards > 0);
   CHECK(meter.total.layer_flops + meter.total.head_flops == run.products);
   CHECK(meter.total.attention_flops == run.attention);
@@ -74,4 +80,15 @@ TEST_CASE("the work counted is the work done: a guided picture, whose candidates
   ImageRequest image{.caption = {3, 4}, .codes = {}, .options = {.steps = 4, .guidance_scale = 2.0}};
   image.options.rows = image.options.columns = 4, image.options.max_text_length = 16;
   check_work({image});
+}
+
+TEST_CASE("the work counted is the work done: packed rows, each with its own length and positions") {
+  const Transformer model = test::tiny_transformer(MMADA_TEST_DATA "/golden/tiny_mmada");
+  const RowBatch rows{.ids_BT = at::arange(13).unsqueeze(0), .offsets = {0, 5, 6, 13}};
+  const std::vector<int64_t> positions = {12, 0, 7, 3, 8};
+  const Recorded run = run_of([&] { model.hidden(rows, at::tensor(positions, at::kLong)); });
+  const Work work = layers_work(model.config(), rows, positions, 4);
+  CHECK(work.tokens == 13);
+  CHECK(work.layer_flops == run.products);
+  CHECK(work.attention_flops == run.attention);
 }

@@ -142,6 +142,49 @@ TEST_CASE("gradients of the partial forward equal those of the full one in every
   }
 }
 
+TEST_CASE("packed rows have the hidden states and gradients that each has alone, at positions in any order") {
+  const std::vector<int64_t> offsets = {0, 5, 6, 13};
+  const at::Tensor ids = random_ids(1, 13, 50);
+  const at::Tensor positions = at::tensor({12, 5, 0, 7, 3}, at::kLong);  // of rows 2, 1, 0, 2 and 0
+  const auto trained = [](auto&& hidden_of) {
+    const Transformer model = random_transformer(small_config());
+    for (const NamedParameter& parameter : model.parameters()) parameter.tensor.set_requires_grad(true);
+    const at::Tensor hidden = hidden_of(model);
+    model.logits(hidden, {0, 50}).square().sum().backward();
+    std::vector<at::Tensor> found{hidden.detach()};
+    for (const NamedParameter& parameter : model.parameters()) found.push_back(parameter.tensor.grad());
+    return found;
+  };
+  const auto alone = trained([&](const Transformer& model) {
+    std::vector<at::Tensor> rows;
+    for (size_t b = 1; b < offsets.size(); ++b)
+      rows.push_back(model.hidden({ids.slice(1, offsets[b - 1], offsets[b])})[0]);
+    return at::cat(rows).index_select(0, positions);
+  });
+  const RowBatch packed{.ids_BT = ids, .offsets = offsets};
+  const auto chosen = trained([&](const Transformer& model) { return model.hidden(packed, positions); });
+  const auto all =
+      trained([&](const Transformer& model) { return model.hidden(packed)[0].index_select(0, positions); });
+  for (size_t i = 0; i < alone.size(); ++i) {
+    const double scale = alone[i].abs().max().item<double>();
+    CHECK(max_difference(chosen[i], alone[i]) <= 1e-5 * scale);
+    CHECK(max_difference(all[i], alone[i]) <= 1e-5 * scale);
+  }
+}
+
+TEST_CASE("packed rows that leave the batch or are empty are errors") {
+  const Transformer model = random_transformer(small_config());
+  const at::Tensor ids = random_ids(1, 6, 50);
+  for (const std::vector<int64_t>& offsets :
+       {std::vector<int64_t>{0, 5}, {1, 6}, {0, 3, 3, 6}, {0, 4, 2, 6}, {0, 7}})
+    CHECK_THROWS_WITH(model.hidden({.ids_BT = ids, .offsets = offsets}),
+                      Catch::Contains("expected rising from 0 to 6"));
+  CHECK_THROWS_WITH(model.hidden({.ids_BT = random_ids(2, 6, 50), .offsets = {0, 6}}),
+                    Catch::Contains("expected [1, M]"));
+  CHECK_THROWS_WITH(model.hidden({.ids_BT = ids, .offsets = {0, 6}}, at::tensor({6}, at::kLong)),
+                    Catch::Contains("found position 6"));
+}
+
 TEST_CASE("grouped queries equal a model whose key and value heads are written out") {
   TransformerConfig grouped = small_config(1);
   grouped.d_model = 32;

@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "mmada/trainer/condition_gate.h"
@@ -103,6 +105,61 @@ TEST_CASE("left padding that attention cannot see is cut off without changing th
   const at::NoGradGuard no_grad;
   CHECK(weighted_losses(model, cut).total.item<double>() ==
         Approx(weighted_losses(model, {full}).total.item<double>()).epsilon(1e-5));
+}
+
+TEST_CASE("packed rows have the losses and gradients of rows whose padding is hidden and not predicted") {
+  RowSettings padded = settings(), packed = settings();
+  const std::vector<FlowConfig> flows = {flow(FlowKind::kT2i, 5), flow(FlowKind::kMmu, 4),
+                                         flow(FlowKind::kLmChat, 4, 24), flow(FlowKind::kR2i, 3)};
+  const Transformer model = test::tiny_transformer(MMADA_TEST_DATA "/golden/tiny_mmada");
+  for (const NamedParameter& parameter : model.parameters()) parameter.tensor.set_requires_grad(true);
+  const auto trained = [&](const RowSettings& s, std::vector<RowGroup>* groups) {
+    for (const NamedParameter& parameter : model.parameters()) parameter.tensor.mutable_grad().reset();
+    *groups = make_groups(s, batches(s, flows, 1), 0, 1);
+    Losses losses = weighted_losses(model, *groups);
+    losses.total.backward();
+    std::ranges::sort(losses.parts, {}, &LossPart::flow);
+    std::vector<at::Tensor> found;
+    for (const LossPart& part : losses.parts) found.push_back(part.loss.to(at::kDouble));
+    for (const NamedParameter& parameter : model.parameters())
+      found.push_back(parameter.tensor.grad().to(at::kDouble).clone());
+    return found;
+  };
+  for (const int64_t tail : {0, 2, -1}) {
+    padded.supervised_eos_tail = packed.supervised_eos_tail = tail, packed.packed = true;
+    std::vector<RowGroup> rectangles, one;
+    const auto expected = trained(padded, &rectangles), found = trained(packed, &one);
+    REQUIRE(one.size() == 1);
+    CHECK(one[0].rows.offsets.size() == 17);
+    int64_t tokens = 0;
+    for (const RowGroup& group : rectangles) tokens += group.rows.ids_BT.numel();
+    CHECK(one[0].rows.ids_BT.numel() < tokens);
+    REQUIRE(found.size() == expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      const double scale = expected[i].abs().max().item<double>();
+      CHECK((found[i] - expected[i]).abs().max().item<double>() <= 1e-5 * scale);
+    }
+  }
+}
+
+TEST_CASE("the padding that is left out is neither attended to nor predicted") {
+  RowSettings s = settings();
+  FlowConfig chat = flow(FlowKind::kLmChat, 1, 20);
+  chat.text_noise.floor = 1.0;
+  const std::vector<FlowConfig> flows = {chat};
+  EncodedSample sample;
+  sample.text = {10, 11, 358, 20, 21};
+  for (const auto& [tail, answer] : {std::pair<int64_t, int64_t>{0, 3}, {4, 7}, {-1, 16}}) {
+    s.supervised_eos_tail = tail;
+    const NoisedRow row = noised(s, chat, 3, {sample}).front();
+    CHECK(std::ssize(row.predicted) == answer);
+    CHECK(row.answer_length == answer);
+    FlowBatch batch{.flow = &chat, .rows = {row}, .targets = {}};
+    batch.targets = flow_targets(chat.kind, batch.rows, flow_totals(chat.kind, batch.rows));
+    const std::vector<RowGroup> groups = make_groups(s, {batch}, 0, 1);
+    CHECK(groups[0].rows.ids_BT.size(1) == 20);
+    CHECK(groups[0].rows.valid[0] == Span{0, 4 + answer});
+  }
 }
 
 TEST_CASE("where padding is seen nothing is cut, and all rows of one length share a forward") {

@@ -46,6 +46,25 @@ def test_ranks_draw_from_identical_streams_only_on_request(config, tmp_path):
     assert runs["true"] != pytest.approx(runs["false"], rel=1e-4)
 
 
+@pytest.mark.parametrize("tail", [0, 3])
+def test_packed_rows_train_as_rows_whose_padding_is_hidden_and_unpredicted_in_any_number_of_processes(config, tmp_path, tail):
+    runs = {"padded": ["dataset.packed=false"], "packed": ["dataset.packed=true"], "in two": ["dataset.packed=true", "--nproc", 2]}
+    for name, flags in runs.items():
+        train(config, f"experiment.output_dir={tmp_path / name}", f"dataset.supervised_eos_tail={tail}", "training.max_train_steps=4", *flags)
+    padded, packed, two = (losses(tmp_path / name) for name in runs)
+    for found in (packed, two):
+        for step, entry in padded.items():
+            assert found[step]["loss"] == pytest.approx(entry["loss"], rel=1e-5), step
+            assert found[step]["grad_norm"] == pytest.approx(entry["grad_norm"], rel=1e-4), step
+        assert found[1]["padding_saved"] > padded[1]["padding_saved"] + 0.05
+    assert losses(straight(config))[1]["loss"] != pytest.approx(packed[1]["loss"], rel=1e-3)  # published rows learn their padding
+
+
+def test_packed_rows_need_attention_that_hides_padding(config):
+    log = train(config, "dataset.packed=true", "attention_mode=none", check=1)
+    assert "dataset.packed" in log and 'expected attention_mode "hard"' in log
+
+
 @pytest.fixture(scope="module")
 def pair(config):
     """An uninterrupted run of two processes."""
