@@ -10,6 +10,7 @@ enable_language(CUDA)
 find_package(LibtorchCuda REQUIRED)
 
 add_library(mmada_cuda SHARED
+  adamw_8bit/adamw_8bit.cu
   attention/attention.cu
   attention/attention_backward.cu
   group_norm_silu/group_norm_silu.cu
@@ -19,6 +20,7 @@ add_library(mmada_cuda SHARED
   rope/rope.cu
   select/select.cu
   swiglu/swiglu.cu
+  ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/adamw_8bit.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/attention.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/group_norm_silu.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/lfq.cpp

@@ -22,6 +22,7 @@ AdamWOptions parse_adamw(Fields fields) {
   options.decay_embeddings = fields.boolean("decay_embeddings", options.decay_embeddings);
   options.ema_decay = fields.number("ema_decay", 0.0, 1.0, options.ema_decay);
   options.ema_warmup = fields.boolean("ema_warmup", options.ema_warmup);
+  options.moments_8bit = fields.choice("moments", {"fp32", "8bit"}, "fp32") == "8bit";
   fields.finish();
   return options;
 }
@@ -54,14 +55,27 @@ AdamW::AdamW(std::vector<TrainedTensor> parameters, const AdamWOptions& options,
     const ParameterKind kind = parameters_[i].kind;
     MMADA_CHECK(tensor.is_contiguous(), "optimizer: parameter ", parameters_[i].name, " is not contiguous");
     masters_.push_back(own_master(tensor) ? tensor.detach() : tensor.detach().to(at::kFloat));
-    exp_avgs_.push_back(at::zeros_like(masters_.back()));
-    exp_avg_sqs_.push_back(at::zeros_like(masters_.back()));
+    add_moments(parameters_[i]);
     if (options_.ema_decay > 0) ema_.push_back(masters_.back().clone());
     const bool decay = kind == ParameterKind::kNorm        ? options_.decay_norms
                        : kind == ParameterKind::kEmbedding ? options_.decay_embeddings
                                                            : true;
     (decay ? decayed_ : undecayed_).push_back(i);
   }
+}
+
+/// Of the master added last.
+void AdamW::add_moments(const TrainedTensor& parameter) {
+  const at::Tensor& master = masters_.back();
+  const bool narrow = options_.moments_8bit && parameter.kind != ParameterKind::kNorm;
+  exp_avgs_.push_back(narrow ? at::Tensor() : at::zeros_like(master));
+  exp_avg_sqs_.push_back(narrow ? at::Tensor() : at::zeros_like(master));
+  moments_8bit_.push_back(narrow ? std::optional(moments_8bit(master.numel(), master.device()))
+                                 : std::nullopt);
+  MMADA_CHECK(!narrow || (master.scalar_type() == at::kFloat && parameter.offset % kMomentBlock == 0),
+              "optimizer: ", parameter.name, ": found ", master.scalar_type(), " from element ",
+              parameter.offset, ", expected fp32 from a multiple of ", kMomentBlock,
+              " for moments in 8 bits");
 }
 
 void AdamW::zero_grad() {
@@ -94,6 +108,16 @@ void AdamW::update_group(const std::vector<size_t>& members, double weight_decay
   for (const size_t i : members) {
     const at::Tensor& grad = parameters_[i].tensor.grad();
     if (!grad.defined()) continue;
+    if (moments_8bit_[i]) {
+      adamw_8bit(masters_[i], grad.to(at::kFloat).contiguous(), *moments_8bit_[i],
+                 {.learning_rate = learning_rate,
+                  .beta1 = options_.beta1,
+                  .beta2 = options_.beta2,
+                  .epsilon = options_.epsilon,
+                  .weight_decay = weight_decay,
+                  .step = steps_});
+      continue;
+    }
     weights.push_back(masters_[i]);
     grads.push_back(grad.to(masters_[i].scalar_type()).contiguous());
     averages.push_back(exp_avgs_[i]);
@@ -139,8 +163,23 @@ std::vector<CheckpointTensor> AdamW::state() const {
       state.push_back({parameter.name, kind, tensor, parameter.shape, parameter.offset});
     };
     add("master", masters_[i]);
-    add("exp_avg", exp_avgs_[i]);
-    add("exp_avg_sq", exp_avg_sqs_[i]);
+    if (const auto& narrow = moments_8bit_[i]) {
+      const int64_t elements = c10::multiply_integers(parameter.shape);
+      const auto add_scale = [&](const char* kind, const at::Tensor& scale) {
+        state.push_back({parameter.name + "/scale",
+                         kind,
+                         scale,
+                         {(elements + kMomentBlock - 1) / kMomentBlock},
+                         parameter.offset / kMomentBlock});
+      };
+      add("exp_avg_8bit", narrow->exp_avg);
+      add("exp_avg_root_8bit", narrow->exp_avg_root);
+      add_scale("exp_avg_8bit", narrow->exp_avg_scale);
+      add_scale("exp_avg_root_8bit", narrow->exp_avg_root_scale);
+    } else {
+      add("exp_avg", exp_avgs_[i]);
+      add("exp_avg_sq", exp_avg_sqs_[i]);
+    }
     if (has_ema()) add("ema", ema_[i]);
   }
   return state;

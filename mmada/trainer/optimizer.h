@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "mmada/core/json.h"
 #include "mmada/distributed/group.h"
 #include "mmada/model/sharded_transformer.h"
+#include "mmada/ops/adamw_8bit.h"
 #include "mmada/trainer/checkpoint.h"
 
 namespace mmada {
@@ -23,6 +25,9 @@ struct AdamWOptions {
   bool decay_embeddings = true;
   double ema_decay = 0.0;  ///< > 0: keep an exponential moving average of the weights
   bool ema_warmup = true;  ///< decay at step s is min(ema_decay, (1 + s) / (10 + s))
+  /// Keep the moments of all but norms in a byte each, blocks of 256 with a scale (ops/adamw_8bit.h). Pieces
+  /// of parameters have to begin where blocks do: ShardPolicy::alignment is 256.
+  bool moments_8bit = false;
 };
 AdamWOptions parse_adamw(Fields fields);
 
@@ -59,7 +64,8 @@ class AdamW {
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
-  /// Everything of this process that a checkpoint stores: kinds "master", "exp_avg", "exp_avg_sq", and "ema".
+  /// Everything of this process that a checkpoint stores: kinds "master", "exp_avg", "exp_avg_sq", and "ema";
+  /// of moments in 8 bits "exp_avg_8bit", "exp_avg_root_8bit" and, under NAME/scale, their scales.
   std::vector<CheckpointTensor> state() const;
   /// Call after state() was overwritten in place: rounds the masters into lower-precision parameters.
   void publish();
@@ -68,13 +74,16 @@ class AdamW {
   void with_ema(const std::function<void()>& work);
 
  private:
+  void add_moments(const TrainedTensor& parameter);
   void update_group(const std::vector<size_t>& members, double weight_decay, double learning_rate);
   void update_ema();
 
   std::vector<TrainedTensor> parameters_;
   AdamWOptions options_;
   Group group_;
-  std::vector<at::Tensor> masters_, exp_avgs_, exp_avg_sqs_, ema_;
+  std::vector<at::Tensor> masters_, ema_;
+  std::vector<at::Tensor> exp_avgs_, exp_avg_sqs_;  ///< undefined where the moments are in 8 bits
+  std::vector<std::optional<Moments8bit>> moments_8bit_;
   std::vector<size_t> decayed_, undecayed_;
   int64_t steps_ = 0;
 };

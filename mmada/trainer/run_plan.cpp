@@ -121,7 +121,9 @@ MemoryPlan memory_plan(const RunShape& run) {
   MemoryPlan plan;
   plan.parameters = shard * size_of(policy.master) + whole * size_of(policy.compute);
   plan.gradients = shard * size_of(policy.master) + in_flight + largest * size_of(policy.compute);
-  plan.optimizer = shard * 4 * (run.averaged_weights ? 3 : 2);
+  // two moments of fp32; or of a byte, and two scales for each block
+  plan.optimizer = run.moments_8bit ? shard * 2 + shard / kMomentBlock * 8 : shard * 8;
+  if (run.averaged_weights) plan.optimizer += shard * 4;
   for (const PassShape& pass : run.passes) {
     plan.activations = std::max(plan.activations, activation_bytes(run, pass));
     plan.working = std::max(plan.working, working_bytes(run, pass));

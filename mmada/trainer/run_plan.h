@@ -26,6 +26,7 @@ struct RunShape {
   ShardPolicy policy;
   Recompute recompute = Recompute::kNothing;
   bool averaged_weights = false;  ///< AdamWOptions::ema_decay
+  bool moments_8bit = false;      ///< AdamWOptions::moments_8bit
   int64_t micro_batches = 1;
   std::vector<PassShape> passes;  ///< of one micro-batch, in the process that has most rows
 };

@@ -46,7 +46,7 @@ struct Sharding {
   Recompute recompute = Recompute::kNothing;
 };
 
-Sharding parse_sharding(Fields fields, const LoadOptions& load) {
+Sharding parse_sharding(Fields fields, const LoadOptions& load, const AdamWOptions& optimizer) {
   Sharding sharding;
   ShardPolicy& policy = sharding.policy;
   policy.release = fields.integer("zero", 2, 3, 3) == 3;
@@ -54,6 +54,7 @@ Sharding parse_sharding(Fields fields, const LoadOptions& load) {
   policy.compute = scalar_type_from_name(load.dtype);
   policy.reduce = scalar_type_from_name(fields.choice("reduce_dtype", {"fp32", "bf16"}, "fp32"));
   policy.device = device_from_name(load.device);
+  if (optimizer.moments_8bit) policy.alignment = kMomentBlock;
   const std::string recompute = fields.choice("recompute", {"none", "norms_and_swiglu", "blocks"}, "none");
   sharding.recompute = recompute == "none"     ? Recompute::kNothing
                        : recompute == "blocks" ? Recompute::kBlocks
@@ -106,7 +107,7 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   Fields gate = fields.object("condition_gate");
   options.gate.rows = gate.integer("rows", 2, kMaxTokens, options.gate.rows);
   gate.finish();
-  const auto [policy, recompute] = parse_sharding(fields.object("sharding"), load);
+  const auto [policy, recompute] = parse_sharding(fields.object("sharding"), load, trainer.optimizer);
   Fields model = fields.object("model");
   fields.finish();
 
@@ -126,7 +127,8 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
           .encoder = std::move(encoder),
           .policy = policy,
           .recompute = recompute,
-          .averaged_weights = trainer.optimizer.ema_decay > 0};
+          .averaged_weights = trainer.optimizer.ema_decay > 0,
+          .moments_8bit = trainer.optimizer.moments_8bit};
 }
 
 SftStep make_sft_step(SftSetup setup, Group group) {
@@ -144,6 +146,7 @@ RunShape run_shape(const SftSetup& setup, int64_t processes) {
                        .policy = setup.policy,
                        .recompute = setup.recompute,
                        .averaged_weights = setup.averaged_weights,
+                       .moments_8bit = setup.moments_8bit,
                        .micro_batches = setup.options.micro_batches,
                        .passes = pass_shapes(phase, setup.options.rows, processes)};
     if (most.passes.empty() || memory_plan(run).total() > memory_plan(most).total()) most = run;

@@ -18,7 +18,7 @@ struct SftSetup {
   SampleEncoder encoder;
   ShardPolicy policy;
   Recompute recompute = Recompute::kNothing;
-  bool averaged_weights = false;
+  bool averaged_weights = false, moments_8bit = false;  ///< of AdamWOptions
 };
 /// Reads every field; the tokenizers are loaded.
 SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOptions& trainer,

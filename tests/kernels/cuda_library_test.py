@@ -36,7 +36,7 @@ def test_the_ops_have_their_kernels():
     if CUDA_LIBRARY:
         torch.ops.load_library(CUDA_LIBRARY)
     keys = ["CPU", "Meta", *(["CUDA"] if CUDA_LIBRARY else [])]
-    for op in ("attention", "group_norm_silu", "group_norm_silu.out", "lfq_pack", "lfq_unpack", "remask_", "rms_norm_backward",
+    for op in ("adamw_8bit_", "attention", "group_norm_silu", "group_norm_silu.out", "lfq_pack", "lfq_unpack", "remask_", "rms_norm_backward",
                "rms_norm_forward", "rope", "select_finish", "select_statistics", "swiglu", "swiglu_backward"):
         for key in keys:
             assert torch._C._dispatch_has_kernel_for_dispatch_key("mmada::" + op, key), (op, key)

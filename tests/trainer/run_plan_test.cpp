@@ -45,7 +45,8 @@ Measured measure(const RunShape& run, const Group& group) {
   ShardedTransformer model(
       run.model, group, run.policy, run.recompute,
       [](const std::string&, const at::Tensor& parameter) { parameter.normal_(0, 0.02); });
-  AdamW optimizer(trained_pieces(model), {.ema_decay = run.averaged_weights ? 0.9 : 0.0}, group);
+  AdamW optimizer(trained_pieces(model),
+                  {.ema_decay = run.averaged_weights ? 0.9 : 0.0, .moments_8bit = run.moments_8bit}, group);
   ShardCounters before;
   for (int step = 0; step < 2; ++step) {
     before = model.shards().counters();
@@ -80,6 +81,8 @@ std::vector<RunShape> runs(int64_t processes) {
     result.push_back(pocket(recompute, processes));
     result.back().averaged_weights = recompute == Recompute::kNothing;
     result.back().policy.release = recompute != Recompute::kNormsAndSwiglu;
+    result.back().moments_8bit = recompute == Recompute::kBlocks;
+    if (result.back().moments_8bit) result.back().policy.alignment = kMomentBlock;
   }
   return result;
 }
@@ -110,7 +113,10 @@ RunShape published() {
 }
 
 TEST_CASE("the published model's figures are those worked out on paper") {
-  const RunShape run = published();
+  RunShape run = published();
+  run.moments_8bit = true;
+  CHECK(static_cast<double>(memory_plan(run).optimizer) / 1e9 == Approx(2.05).epsilon(0.01));
+  run.moments_8bit = false;
   const MemoryPlan memory = memory_plan(run);
   CHECK(static_cast<double>(memory.parameters) / 1e9 == Approx(4.04 + 1.54).epsilon(0.02));
   CHECK(static_cast<double>(memory.optimizer) / 1e9 == Approx(8.08).epsilon(0.01));

@@ -36,6 +36,24 @@ def test_several_processes_take_the_steps_of_one(config, tmp_path, processes):
         assert max(np.abs(ours[key] - theirs[key]).max() for key in theirs) < 1e-6
 
 
+def test_moments_in_8_bits_train_over_processes_and_go_on_in_another_number(config, tmp_path):
+    narrow = ["optimizer.moments=8bit", "experiment.save_every=5"]
+    for name, processes in {"one": 1, "two": 2}.items():
+        train(config, f"experiment.output_dir={tmp_path / name}", *narrow, "--nproc", processes)
+    one, two, wide = losses(tmp_path / "one"), losses(tmp_path / "two"), losses(straight(config))
+    # the last bits of a sum can tip a moment into the next level, a percent away
+    assert all(two[step]["loss"] == pytest.approx(one[step]["loss"], rel=1e-3) for step in one)
+    assert one[STEPS]["loss"] == pytest.approx(wide[STEPS]["loss"], rel=0.02)
+    assert one[STEPS]["loss"] != wide[STEPS]["loss"]
+    shutil.copytree(tmp_path / "two" / "checkpoint-5", tmp_path / "on" / "checkpoint-5")
+    train(config, f"experiment.output_dir={tmp_path / 'on'}", *narrow)
+    found = losses(tmp_path / "on")
+    assert sorted(found) == list(range(6, STEPS + 1))
+    assert found[6]["loss"] == pytest.approx(two[6]["loss"], rel=1e-6)
+    assert found[STEPS]["loss"] == pytest.approx(two[STEPS]["loss"], rel=1e-3)
+    assert "exp_avg_8bit" in train(config, f"experiment.output_dir={tmp_path / 'on'}", "training.max_train_steps=20", check=1)  # wide moments: refused
+
+
 def test_ranks_draw_from_identical_streams_only_on_request(config, tmp_path):
     runs = {}
     for identical in ("false", "true"):

@@ -7,6 +7,7 @@ name in ``torch.ops.mmada``; shapes use B rows, P queries, T tokens, H heads, G 
 """
 from mmada._library import library_path
 from mmada.ops import (
+    adamw_8bit_,
     add_rms_norm,
     attention,
     conv3x3,
@@ -24,6 +25,6 @@ from mmada.ops import (
 )
 
 __all__ = [
-    "add_rms_norm", "attention", "conv3x3", "group_norm_silu", "lfq_pack", "lfq_unpack", "library_path",
+    "adamw_8bit_", "add_rms_norm", "attention", "conv3x3", "group_norm_silu", "lfq_pack", "lfq_unpack", "library_path",
     "masked_token_logprobs", "packed_attention", "remask_", "rms_norm", "rope", "select_finish", "select_statistics", "swiglu",
 ]

@@ -32,6 +32,16 @@ class Selected(NamedTuple):
     logsumexp: Tensor
 
 
+def adamw_8bit_(weight: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_root: Tensor, exp_avg_scale: Tensor, exp_avg_root_scale: Tensor,
+                learning_rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.0, step: int = 1) -> None:
+    """A step of AdamW on fp32 weights with a byte for each moment, in place; step counts from 1.
+
+    exp_avg and exp_avg_root: uint8, one for each weight, levels (the second of the second moment's root) times their block's largest;
+    exp_avg_scale and exp_avg_root_scale: fp32, one for each 256 weights begun. All zero before the first step.
+    """
+    _ops.adamw_8bit_(weight, grad, exp_avg, exp_avg_root, exp_avg_scale, exp_avg_root_scale, learning_rate, beta1, beta2, epsilon, weight_decay, step)
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
     """x * rsqrt(mean(x^2) + eps) in fp32, rounded to x's dtype, times weight. x [..., D], weight [D]; differentiable."""
     return _ops.rms_norm(x, weight, eps)
