@@ -20,6 +20,7 @@ add_library(mmada_cuda SHARED
   rope/rope.cu
   select/select.cu
   swiglu/swiglu.cu
+  ${PROJECT_SOURCE_DIR}/mmada/distributed/cuda/nccl.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/adamw_8bit.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/attention.cpp
   ${PROJECT_SOURCE_DIR}/mmada/ops/cuda/group_norm_silu.cpp
@@ -34,6 +35,9 @@ set_target_properties(mmada_cuda PROPERTIES
   CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Shared
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/mmada  # beside libmmada.so
   BUILD_RPATH "${MMADA_CUDA_RPATH}" INSTALL_RPATH "$ORIGIN;${MMADA_CUDA_RPATH}" INSTALL_RPATH_USE_LINK_PATH ON)
+# c10d's header of the NCCL process group wants NCCL's, of the version that libtorch was built with.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/mmada/distributed/cuda/nccl.cpp TARGET_DIRECTORY mmada_cuda PROPERTIES
+  INCLUDE_DIRECTORIES ${LibtorchCuda_NCCL} COMPILE_DEFINITIONS "USE_DISTRIBUTED;USE_C10D_NCCL")
 target_compile_options(mmada_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
   -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror -Xptxas=-warn-spills,-warn-lmem-usage,-Werror>)
 target_link_libraries(mmada_cuda PRIVATE mmada mmada_kernels torch::cuda mmada_options)

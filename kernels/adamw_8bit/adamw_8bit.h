@@ -48,7 +48,7 @@ struct MomentLevels {
   /// The code of the level nearest to x in [0, 1], the lower of two.
   static MMADA_HOST_DEVICE inline unsigned nearest(float x, const float* midpoints) {
     unsigned code = 0;
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #pragma unroll
 #endif
     for (unsigned step = kCount / 2; step > 0; step /= 2) code += x > midpoints[code + step - 1] ? step : 0;

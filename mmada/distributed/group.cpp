@@ -14,19 +14,45 @@
 #include <utility>
 
 #include "mmada/core/check.h"
+#include "mmada/distributed/device_backend.h"
 #include "mmada/distributed/heartbeat.h"
 #include "mmada/distributed/store.h"
+#include "mmada/ops/load_cuda.h"
 
 namespace mmada {
+
+C10_DEFINE_REGISTRY(DeviceBackends, DeviceBackend);
+
 namespace {
 
-/// Gloo, behind the wrapper that compares calls where the environment asks for it.
+c10::intrusive_ptr<c10d::PrefixStore> within(const std::string& prefix, const StorePtr& store) {
+  return c10::make_intrusive<c10d::PrefixStore>(prefix, store);
+}
+
 c10::intrusive_ptr<c10d::Backend> gloo(const std::string& prefix, const StorePtr& store,
                                        const ProcessEnvironment& environment, const GroupOptions& options) {
   const auto gloo_options = c10d::ProcessGroupGloo::Options::create(options.timeout);
   gloo_options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
-  return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(prefix, store),
-                                                     environment.rank, environment.world_size, gloo_options);
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(within(prefix, store), environment.rank,
+                                                     environment.world_size, gloo_options);
+}
+
+c10::intrusive_ptr<c10d::Backend> on_device(const StorePtr& store, const ProcessEnvironment& environment,
+                                            const GroupOptions& options) {
+  const auto kind = c10::DeviceTypeName(options.device.type(), /*lower_case=*/true);
+  const auto backend = DeviceBackends()->Create(kind);
+  MMADA_CHECK(backend != nullptr, "process group: found device ", options.device, ", expected cpu: ",
+              options.device.is_cuda() ? cuda_library().reason : "no collectives of this kind of device");
+  return backend->connect(within(kind, store), environment.rank, environment.world_size, options.timeout);
+}
+
+/// Where the environment asks for it, behind a wrapper that compares the ranks' calls over Gloo.
+c10::intrusive_ptr<c10d::Backend> checked(const c10::intrusive_ptr<c10d::Backend>& backend,
+                                          const std::string& prefix, const StorePtr& store,
+                                          const ProcessEnvironment& environment,
+                                          const GroupOptions& options) {
+  if (c10d::debug_level() != c10d::DebugLevel::Detail) return backend;
+  return c10::make_intrusive<c10d::ProcessGroupWrapper>(backend, gloo(prefix, store, environment, options));
 }
 
 }  // namespace
@@ -48,12 +74,16 @@ Group Group::connect(const ProcessEnvironment& environment, const GroupOptions& 
     using Backends = c10d::ProcessGroup;
     const StorePtr store = connect_store(environment, "group", options.timeout, /*serve=*/true);
     auto processes = c10::make_intrusive<Backends>(store, environment.rank, environment.world_size);
-    c10::intrusive_ptr<c10d::Backend> backend = gloo("gloo", store, environment, options);
     c10d::setDebugLevelFromEnvironment();
-    if (c10d::debug_level() == c10d::DebugLevel::Detail)
-      backend =
-          c10::make_intrusive<c10d::ProcessGroupWrapper>(backend, gloo("check", store, environment, options));
-    processes->setBackend(at::kCPU, Backends::BackendType::GLOO, backend);
+    processes->setBackend(
+        at::kCPU, Backends::BackendType::GLOO,
+        checked(gloo("gloo", store, environment, options), "check", store, environment, options));
+    if (!options.device.is_cpu()) {
+      processes->setBoundDeviceId(options.device);
+      processes->setBackend(
+          options.device.type(), Backends::BackendType::NCCL,
+          checked(on_device(store, environment, options), "check device", store, environment, options));
+    }
     processes->setDefaultBackend(Backends::BackendType::GLOO);
     processes->setGroupName("world");
     group.connection_ = std::make_shared<Connection>();

@@ -27,6 +27,9 @@ struct GroupOptions {
   /// After which a process that waits for others gives up. A process that died is noticed at once, one that
   /// hangs only by this.
   std::chrono::milliseconds timeout = std::chrono::seconds(300);
+  /// This process's, whose tensors collectives take beside the CPU's: over NCCL, which libmmada_cuda.so
+  /// brings.
+  at::Device device = at::kCPU;
   /// Silence of a process after which `lost` is called, from another thread, in all others. Without `lost`
   /// nobody watches. What waits for that process will not return: a program reports and ends itself.
   std::chrono::milliseconds heartbeat = std::chrono::seconds(5);
@@ -54,7 +57,8 @@ class Group {
 
   /// A process alone.
   Group() = default;
-  /// Meets the other processes of the environment over Gloo; alone where there are none.
+  /// Meets the other processes of the environment over Gloo, and over NCCL for tensors on GPUs; alone where
+  /// there are none.
   static Group connect(const ProcessEnvironment& environment, const GroupOptions& options = {});
 
   /// For reports: the step that what follows belongs to.

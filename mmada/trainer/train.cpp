@@ -25,6 +25,11 @@ struct Common {
   GroupOptions processes;
 };
 
+/// A process among several of a machine takes the GPU of its own number.
+std::string own_device(const std::string& device, const ProcessEnvironment& environment) {
+  return device == "cuda" ? cat("cuda:", environment.local_rank) : device;
+}
+
 Common parse_common(Fields& fields, const Json& config) {
   Common common;
   common.trainer = parse_trainer_options(fields, config);
@@ -91,6 +96,8 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     return {.step = 0, .checkpoint = train_text_tokenizer(fields, config, hooks.log), .stopped = false};
   Common common = parse_common(fields, config);
   if (task == "transformer") {
+    common.load.device = own_device(common.load.device, environment);
+    common.processes.device = device_from_name(common.load.device);
     SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
     if (!hooks.force) check_room(setup, environment.world_size, source);
     if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
