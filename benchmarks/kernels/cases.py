@@ -139,6 +139,18 @@ def pointwise_cases(make, s):
                {"eager": later(lambda: backward_of(lambda: F.silu(inputs[0]) * inputs[1], inputs))}, 5 * gate.nbytes)
 
 
+def optimizer_cases(make, s):
+    count = s.width * s.hidden
+    weight, grad = (make(count).float() for _ in range(2))
+    codes = [torch.zeros(count, dtype=torch.uint8, device=make.device) for _ in range(2)]
+    scales = [torch.zeros((count + 255) // 256, device=make.device) for _ in range(2)]
+    moments, step = [torch.zeros_like(weight) for _ in range(2)], torch.ones((), device=make.device)
+    yield Case(f"AdamW with moments in 8 bits, {count} weights", lambda: mmada.adamw_8bit_(weight, grad, *codes, *scales, learning_rate=1e-6),
+               {"fused AdamW, 32 bits": lambda: torch._fused_adamw_([weight], [grad], [moments[0]], [moments[1]], [], [step], lr=1e-6, beta1=0.9,
+                                                                   beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False)},
+               count * 16)
+
+
 def picture_cases(make, s):
     channels = s.picture[1]
     x, weight, bias = make(*s.picture).contiguous(memory_format=torch.channels_last), make(channels).float(), make(channels).float()
@@ -219,4 +231,4 @@ def head_cases(make, s):
                {"chunked cross-entropy": both(chunked_cross_entropy)}, flops=4 * flops)
 
 
-ALL = (attention_cases, pointwise_cases, picture_cases, selection_cases, head_cases)
+ALL = (attention_cases, pointwise_cases, optimizer_cases, picture_cases, selection_cases, head_cases)

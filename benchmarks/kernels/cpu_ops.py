@@ -88,6 +88,27 @@ def cases(dtype, shape):
     yield "SwiGLU backward", lambda: OPS.swiglu_backward(dh, gate, up)[0], lambda: aten_swiglu_backward(dh, gate, up)[0]
 
 
+def optimizer_cases(shape):
+    """The steps change their weights; what is compared is the first."""
+    rows, width, *_ = SHAPES[shape]
+    generator = torch.Generator().manual_seed(3)
+    grad = torch.randn(rows * width, generator=generator)
+    sides = [torch.zeros(rows * width) for _ in range(2)]
+    codes, scales = [torch.zeros(rows * width, dtype=torch.uint8) for _ in range(2)], [torch.zeros((rows * width + 255) // 256) for _ in range(2)]
+    moments, step = [torch.zeros(rows * width) for _ in range(2)], torch.ones(())
+
+    def ours():
+        mmada.adamw_8bit_(sides[0], grad, *codes, *scales, learning_rate=0.01)
+        return sides[0]
+
+    def aten():
+        torch._fused_adamw_([sides[1]], [grad], [moments[0]], [moments[1]], [], [step], lr=0.01, beta1=0.9, beta2=0.999, weight_decay=0.0,
+                            eps=1e-8, amsgrad=False, maximize=False)
+        return sides[1]
+
+    yield "AdamW, moments in 8 bits (beside it: in 32)", ours, aten
+
+
 def plain_attention(q, k, v):
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return ((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5).softmax(-1).matmul(v).transpose(1, 2)
@@ -114,7 +135,8 @@ def seconds(call, repeats):
 
 @torch.no_grad()
 def measured(rounds, dtype, shape):
-    for name, ours, aten in itertools.chain(cases(dtype, shape), attention_cases(dtype, shape)):
+    optimizer = optimizer_cases(shape) if dtype == torch.float32 else ()
+    for name, ours, aten in itertools.chain(cases(dtype, shape), attention_cases(dtype, shape), optimizer):
         a, b = ours().float(), aten().float()
         error = ((a - b).abs().max() / b.abs().max()).item()
         if not error < (1e-5 if dtype == torch.float32 else 3e-2):

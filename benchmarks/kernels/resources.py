@@ -28,6 +28,7 @@ def shared_bytes(kernel):
         "query_gradient_kernel": (2 * 64 + 4 * walk) * row,
         "key_gradient_kernel": 2 * 64 * row + 2 * walk * (2 * row + 8),
         "moments_kernel": 256 * 16,
+        "adamw_kernel": 3136,
         "rms_norm_kernel": 32,
         "rms_norm_backward_kernel": 32,
         "statistics_kernel": 8 * 32,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A block of threads takes moment blocks in turn, a weight per thread; the tables of levels lie in shared
-// memory. Bound by memory: 18 bytes for each weight.
+// memory. Bound by memory: 16 bytes for each weight.
 #include "kernels/adamw_8bit/adamw_8bit.h"
 #include "kernels/adamw_8bit/adamw_8bit_step.h"
 #include "kernels/common/cuda_types.cuh"
@@ -45,7 +45,7 @@ __device__ __forceinline__ Moments block_max(Moments x, SharedMemory& shared) {
 }
 
 __global__ void __launch_bounds__(kThreads)
-    adamw_8bit_kernel(const Adamw8bitParams p, const Adamw8bitStep step, const int64_t blocks) {
+    adamw_kernel(const Adamw8bitParams p, const Adamw8bitStep step, const int64_t blocks) {
   SharedMemory& shared = *reinterpret_cast<SharedMemory*>(simt::shared_memory());
   fill_tables(shared.tables, threadIdx.x);
   __syncthreads();
@@ -77,8 +77,7 @@ Status adamw_8bit_cuda(const Adamw8bitParams& p, const Context& context) {
   if (p.count == 0) return Status::kOk;
   const int64_t blocks = (p.count + kMomentBlock - 1) / kMomentBlock;
   const auto grid = static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks);
-  return launch(adamw_8bit_kernel, grid, kThreads, sizeof(SharedMemory), context, p, Adamw8bitStep(p),
-                blocks);
+  return launch(adamw_kernel, grid, kThreads, sizeof(SharedMemory), context, p, Adamw8bitStep(p), blocks);
 }
 
 }  // namespace mmada::kernels

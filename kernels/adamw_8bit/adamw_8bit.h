@@ -58,7 +58,7 @@ struct MomentLevels {
 
 /// CPU: blocks are spread over the context's threads in chunks.
 [[nodiscard]] Status adamw_8bit(const Adamw8bitParams& params, const Context& context);
-/// CUDA: one pass, 18 bytes moved for each weight.
+/// CUDA: one pass, 16 bytes moved for each weight.
 [[nodiscard]] Status adamw_8bit_cuda(const Adamw8bitParams& params, const Context& context);
 /// The oracle: fp64, levels by their definition, searched one by one.
 void adamw_8bit_ref(const Adamw8bitParams& params);
