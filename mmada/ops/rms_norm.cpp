@@ -35,13 +35,13 @@ struct Cpu {
   }
 };
 
-// No kernel takes fp64. The inverse is fp32 all the same: it is the op's third output.
+// No kernel takes fp64; its inverse is fp64 too.
 Three forward_cpu(const Tensor& x, const OptionalTensor& residual, const Tensor& weight, double eps) {
   if (x.scalar_type() != at::kDouble) return ops::rms_norm_forward_on<Cpu>(x, residual, weight, eps);
   ops::check_rms_norm(x, residual, weight);
   const Tensor sum = residual ? x + *residual : x;
   const Tensor inverse = sum.square().mean(-1, true).add_(eps).rsqrt_();
-  return {sum * inverse * weight, residual ? sum : at::empty({0}, x.options()), inverse.to(at::kFloat)};
+  return {sum * inverse * weight, residual ? sum : at::empty({0}, x.options()), inverse};
 }
 
 // With n = x * inverse and g = dy * weight: dx = inverse * (g - n * mean(g * n)), dweight = sum over rows of
@@ -57,9 +57,10 @@ std::tuple<Tensor, Tensor> backward_cpu(const Tensor& dout, const OptionalTensor
 Three forward_meta(const Tensor& x, const OptionalTensor& residual, const Tensor&, double) {
   auto shape = x.sym_sizes().vec();
   shape.back() = 1;
-  return {at::empty_symint(x.sym_sizes(), x.options()),
-          residual ? at::empty_symint(x.sym_sizes(), x.options()) : at::empty({0}, x.options()),
-          at::empty_symint(shape, x.options().dtype(at::kFloat))};
+  return {
+      at::empty_symint(x.sym_sizes(), x.options()),
+      residual ? at::empty_symint(x.sym_sizes(), x.options()) : at::empty({0}, x.options()),
+      at::empty_symint(shape, x.options().dtype(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat))};
 }
 
 std::tuple<Tensor, Tensor> backward_meta(const Tensor&, const OptionalTensor&, const Tensor& x,

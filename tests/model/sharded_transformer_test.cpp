@@ -26,9 +26,11 @@ TransformerConfig small_config(bool tied) {
   return config;
 }
 
-Transformer plain_transformer(bool tied) {
-  Transformer model(small_config(tied), at::kFloat);
-  initialize(model, {.embedding_std = 1.0, .seed = 5});
+Transformer plain_transformer(bool tied, at::ScalarType type = at::kFloat) {
+  Transformer drawn(small_config(tied), at::kFloat), model(small_config(tied), type);
+  initialize(drawn, {.embedding_std = 1.0, .seed = 5});
+  const auto from = drawn.parameters(), to = model.parameters();
+  for (size_t i = 0; i < from.size(); ++i) at::Tensor(to[i].tensor).copy_(from[i].tensor);
   for (const NamedParameter& parameter : model.parameters()) parameter.tensor.set_requires_grad(true);
   return model;
 }
@@ -43,7 +45,7 @@ struct Variant {
 std::unique_ptr<ShardedTransformer> sharded_transformer(const Group& group, const Variant& variant) {
   const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> weights;
-  const Transformer plain = plain_transformer(variant.tied);
+  const Transformer plain = plain_transformer(variant.tied, variant.policy.master);
   for (const NamedParameter& parameter : plain.parameters()) weights[parameter.name] = parameter.tensor;
   return std::make_unique<ShardedTransformer>(
       small_config(variant.tied), group, variant.policy, variant.recompute,
@@ -106,8 +108,8 @@ void update(AdamW& optimizer, Trace* trace) {
   optimizer.zero_grad();
 }
 
-Trace train_plainly(bool tied) {
-  Trace trace{.loss = {}, .norm = {}, .weights = plain_transformer(tied)};
+Trace train_plainly(bool tied, at::ScalarType type) {
+  Trace trace{.loss = {}, .norm = {}, .weights = plain_transformer(tied, type)};
   std::vector<TrainedTensor> parameters;
   for (const NamedParameter& parameter : trace.weights.parameters())
     parameters.push_back(trained_whole(parameter));
@@ -128,19 +130,24 @@ Trace train_sharded(const Group& group, const Variant& variant) {
     trace.loss.push_back(backward_share(*model, step));
     update(optimizer, &trace);
   }
-  trace.weights = model->whole(at::kFloat, true);
+  trace.weights = model->whole(variant.policy.master, true);
   return trace;
 }
 
-void compare(const Trace& found, const Trace& expected) {
+/// How far apart two trainings may be: relative for losses and norms, absolute for weights.
+struct Apart {
+  double loss = 1e-6, norm = 1e-5, weights = 1e-6;
+};
+
+void compare(const Trace& found, const Trace& expected, const Apart& allowed = {}) {
   for (size_t i = 0; i < expected.loss.size(); ++i) {
-    CHECK(found.loss[i] == Approx(expected.loss[i]).epsilon(1e-6));
-    CHECK(found.norm[i] == Approx(expected.norm[i]).epsilon(1e-5));
+    CHECK(found.loss[i] == Approx(expected.loss[i]).epsilon(allowed.loss));
+    CHECK(found.norm[i] == Approx(expected.norm[i]).epsilon(allowed.norm));
   }
   const auto ours = found.weights.parameters(), theirs = expected.weights.parameters();
   for (size_t i = 0; i < theirs.size(); ++i) {
     INFO(theirs[i].name);
-    CHECK((ours[i].tensor - theirs[i].tensor).abs().max().item<double>() < 1e-6);
+    CHECK((ours[i].tensor - theirs[i].tensor).abs().max().item<double>() < allowed.weights);
   }
 }
 
@@ -155,10 +162,24 @@ std::vector<Variant> variants() {
 TEST_CASE("ten steps in every rank", "[.equal]") {
   const Group group = test::connect();
   for (const Variant& variant : variants()) {
-    const Trace plain = train_plainly(variant.tied);
+    const Trace plain = train_plainly(variant.tied, at::kFloat);
     CHECK(plain.loss.back() < 0.9 * plain.loss.front());
     compare(train_sharded(group, variant), plain);
   }
+}
+
+TEST_CASE("ten steps in fp64 in every rank", "[.exact]") {
+  const Group group = test::connect();
+  for (Variant variant : variants()) {
+    ShardPolicy& policy = variant.policy;
+    policy.master = policy.compute = policy.reduce = at::kDouble;
+    compare(train_sharded(group, variant), train_plainly(variant.tied, at::kDouble),
+            {.loss = 1e-13, .norm = 1e-13, .weights = 1e-13});
+  }
+}
+
+TEST_CASE("in fp64 one to four processes train the transformer to the last digits as one") {
+  for (const int processes : {1, 2, 3, 4}) CHECK(test::run_ranks("[.exact]", processes) == 0);
 }
 
 TEST_CASE("one to four processes train the transformer as one that knows no shards") {
@@ -204,7 +225,7 @@ TEST_CASE("what is computed anew is not kept") {
 
 TEST_CASE("bf16 in every rank", "[.bf16]") {
   const Group group = test::connect();
-  const Trace plain = train_plainly(false);
+  const Trace plain = train_plainly(false, at::kFloat);
   const Trace found = train_sharded(group, {.policy = {.compute = at::kBFloat16}});
   for (size_t i = 0; i < plain.loss.size(); ++i) CHECK(found.loss[i] == Approx(plain.loss[i]).epsilon(0.03));
   CHECK(found.loss[1] != plain.loss[1]);
