@@ -10,14 +10,15 @@
 namespace mmada {
 namespace {
 
-/// What starters of processes call rank, size and local rank.
+/// What starters of processes call rank and size, in the run and on this machine.
 struct Names {
-  const char *rank, *size, *local;
+  const char *rank, *size, *local_rank, *local_size;
 };
-constexpr Names kStarters[] = {{"RANK", "WORLD_SIZE", "LOCAL_RANK"},
-                               {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
-                               {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},
-                               {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"}};
+constexpr Names kStarters[] = {{"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+                               {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+                                "OMPI_COMM_WORLD_LOCAL_SIZE"},
+                               {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+                               {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"}};
 
 std::optional<int> number(const Lookup& lookup, const char* name, int low, int high) {
   const auto text = lookup(name);
@@ -50,7 +51,8 @@ ProcessEnvironment process_environment(const Lookup& lookup) {
                 names.size, " ", *size);
     environment.rank = *rank;
     environment.world_size = *size;
-    environment.local_rank = number(lookup, names.local, 0, kMost).value_or(*rank);
+    environment.local_rank = number(lookup, names.local_rank, 0, kMost).value_or(*rank);
+    environment.local_size = number(lookup, names.local_size, 1, kMost).value_or(*size);
     break;
   }
   environment.master_address = lookup("MASTER_ADDR").value_or(environment.master_address);

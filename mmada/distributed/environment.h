@@ -13,6 +13,7 @@ struct ProcessEnvironment {
   int rank = 0;        ///< in [0, world_size)
   int world_size = 1;  ///< processes of the run
   int local_rank = 0;  ///< among those of this machine: the number of its GPU
+  int local_size = 1;  ///< processes of this machine; all where the starter does not say
   std::string master_address = "127.0.0.1";
   uint16_t master_port = 29500;
   bool store_is_served = false;  ///< torchrun itself serves the store at the address: rank 0 does not

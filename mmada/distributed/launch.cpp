@@ -37,6 +37,7 @@ std::vector<std::string> environment_of(const LaunchOptions& options, int rank, 
   variables.insert(variables.end(), {{"RANK", number},
                                      {"LOCAL_RANK", number},
                                      {"WORLD_SIZE", std::to_string(options.processes)},
+                                     {"LOCAL_WORLD_SIZE", std::to_string(options.processes)},
                                      {"MASTER_ADDR", "127.0.0.1"},
                                      {"MASTER_PORT", std::to_string(port)}});
   std::vector<std::string> result;

@@ -154,12 +154,11 @@ RunShape run_shape(const SftSetup& setup, int64_t processes) {
   return most;
 }
 
-void check_room(const SftSetup& setup, int64_t processes, const std::string& source) {
+void check_room(const SftSetup& setup, const ProcessEnvironment& environment, const std::string& source) {
   const auto available = available_bytes(setup.policy.device);
   if (!available) return;
-  const MemoryPlan plan = memory_plan(run_shape(setup, processes));
-  // processes of other machines are counted too where they share this one's memory: there is no telling
-  const int64_t here = setup.policy.device.is_cpu() ? processes : 1;
+  const MemoryPlan plan = memory_plan(run_shape(setup, environment.world_size));
+  const int64_t here = setup.policy.device.is_cpu() ? environment.local_size : 1;
   MMADA_CHECK(plan.total() * here <= *available, source, ": found ", gigabytes(*available),
               " of memory left, expected ", gigabytes(plan.total() * here), ": each process needs ",
               gigabytes(plan.parameters), " for parameters, ", gigabytes(plan.gradients), " for gradients, ",

@@ -28,6 +28,6 @@ SftStep make_sft_step(SftSetup setup, Group group);
 /// The shape of the phase that needs most memory.
 RunShape run_shape(const SftSetup& setup, int64_t processes);
 /// Throws where the processes of this machine need more memory than it has left.
-void check_room(const SftSetup& setup, int64_t processes, const std::string& source);
+void check_room(const SftSetup& setup, const ProcessEnvironment& environment, const std::string& source);
 
 }  // namespace mmada

@@ -99,7 +99,7 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     common.load.device = own_device(common.load.device, environment);
     common.processes.device = device_from_name(common.load.device);
     SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
-    if (!hooks.force) check_room(setup, environment.world_size, source);
+    if (!hooks.force) check_room(setup, environment, source);
     if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
     SftStep step = make_sft_step(std::move(setup), Group::connect(environment, common.processes));
     return Trainer(step, std::move(common.trainer), hooks).run();

@@ -27,6 +27,7 @@ TEST_CASE("torchrun's variables are read, those of Open MPI, PMI and Slurm where
   const ProcessEnvironment torchrun = with({{"RANK", "5"},
                                             {"WORLD_SIZE", "8"},
                                             {"LOCAL_RANK", "1"},
+                                            {"LOCAL_WORLD_SIZE", "4"},
                                             {"MASTER_ADDR", "host"},
                                             {"TORCHELASTIC_USE_AGENT_STORE", "True"},
                                             {"TORCHELASTIC_RESTART_COUNT", "2"},
@@ -35,12 +36,14 @@ TEST_CASE("torchrun's variables are read, those of Open MPI, PMI and Slurm where
   CHECK(torchrun.rank == 5);
   CHECK(torchrun.world_size == 8);
   CHECK(torchrun.local_rank == 1);
+  CHECK(torchrun.local_size == 4);
   CHECK(torchrun.master_address == "host");
   CHECK(torchrun.store_is_served);
   CHECK(torchrun.restart == 2);
   CHECK(with({{"OMPI_COMM_WORLD_RANK", "2"}, {"OMPI_COMM_WORLD_SIZE", "3"}}).rank == 2);
   CHECK(with({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALRANKID", "0"}}).local_rank == 0);
   CHECK(with({{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "4"}}).world_size == 4);
+  CHECK(with({{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "4"}}).local_size == 4);
 }
 
 TEST_CASE("variables that contradict each other are errors that name them") {
