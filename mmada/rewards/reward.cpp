@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/rewards/reward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "mmada/core/check.h"
+#include "mmada/rewards/text_rewards.h"
+
+namespace mmada {
+namespace {
+
+const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)>& makers() {
+  static const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)> table = {
+      {"choice", make_choice_reward}, {"contains", make_contains_reward}, {"exact", make_exact_reward},
+      {"format", make_format_reward}, {"length", make_length_reward},     {"math", make_math_reward}};
+  return table;
+}
+
+}  // namespace
+
+std::unique_ptr<Reward> make_reward(Fields fields) {
+  std::vector<std::string> names;
+  for (const auto& [name, maker] : makers()) names.push_back(name);
+  const std::string type = fields.choice("type", names);
+  return makers().at(type)(std::move(fields));
+}
+
+RewardSet::RewardSet(const Json& list, const std::string& source, const std::string& path) {
+  MMADA_CHECK(list.is_array() && !list.empty(), source, ": field `", path, "`: found ", found_text(list),
+              ", expected a list of rewards");
+  for (size_t i = 0; i < list.size(); ++i) {
+    Fields fields(list[i], source, cat(path, "[", i, "]"));
+    Member member;
+    member.name = fields.string("name");
+    member.weight = fields.number("weight", -1e6, 1e6, 1.0);
+    member.tasks = fields.strings("tasks", std::vector<std::string>{});
+    for (const std::string& task : member.tasks)
+      if (task != "text" && task != "mmu" && task != "t2i") fields.fail("tasks", task, "text, mmu or t2i");
+    if (std::ranges::any_of(members_, [&](const Member& other) { return other.name == member.name; }))
+      fields.fail("name", member.name, "names that differ");
+    member.reward = make_reward(fields.object("reward"));
+    fields.finish();
+    members_.push_back(std::move(member));
+  }
+}
+
+/// None where the task is not the member's.
+Scores RewardSet::score_member(Member& member, std::span<const RewardSample> samples) {
+  std::vector<RewardSample> own;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < samples.size(); ++i)
+    if (member.tasks.empty() || std::ranges::count(member.tasks, samples[i].task) > 0)
+      own.push_back(samples[i]), places.push_back(i);
+  Scores scores(samples.size());
+  if (own.empty()) return scores;
+  const Scores found = member.reward->score(own);
+  MMADA_CHECK(found.size() == own.size(), "reward ", member.name, ": found ", found.size(),
+              " scores, expected ", own.size());
+  for (size_t i = 0; i < own.size(); ++i) {
+    MMADA_CHECK(!found[i] || std::isfinite(*found[i]), "reward ", member.name, ": sample ", places[i],
+                ": found ", *found[i], ", expected a finite score");
+    scores[places[i]] = found[i];
+  }
+  return scores;
+}
+
+RewardTotals RewardSet::score(std::span<const RewardSample> samples) {
+  RewardTotals totals{.parts = {}, .total = Scores(samples.size())};
+  for (Member& member : members_) {
+    const Scores scores = score_member(member, samples);
+    for (size_t i = 0; i < samples.size(); ++i)
+      if (scores[i]) totals.total[i] = totals.total[i].value_or(0.0) + member.weight * *scores[i];
+    totals.parts.push_back({member.name, scores});
+  }
+  return totals;
+}
+
+}  // namespace mmada

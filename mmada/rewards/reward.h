@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mmada/core/json.h"
+#include "mmada/formats/image_file.h"
+
+namespace mmada {
+
+/// A response and what is known of its prompt.
+struct RewardSample {
+  std::string task;  ///< "text", "mmu" or "t2i"
+  std::string prompt;
+  std::string response;        ///< text; empty where a picture was drawn without any
+  std::optional<Image> image;  ///< what was drawn
+  std::string answer;          ///< the prompt's reference answer; empty where it has none
+  Json metadata = Json::object();
+};
+
+/// One number per sample, in order; none where the reward has no opinion.
+using Scores = std::vector<std::optional<double>>;
+
+/// Judges responses (SPEC 7.1). Scores are finite.
+class Reward {
+ public:
+  virtual ~Reward() = default;
+  virtual Scores score(std::span<const RewardSample> samples) = 0;
+};
+
+/// The built-in rewards, by the `type` of their configuration:
+///   {"type": "math", "correct": 2.0, "wrong": 0.0}     final answers equal as numbers or fractions
+///   (math_answer.h);
+///                                                      abstains without a reference answer
+///   {"type": "choice", "correct": 2.0}                 the same letter A to Z
+///   {"type": "exact" | "contains", "correct": 1.0, "case": false}
+///                                                      the answer is, or holds, the reference; spaces at its
+///                                                      ends do not count, nor does case unless asked for
+///   {"type": "format", "value": 0.5}                   one <think>...</think>, well formed, and an answer
+///   after it
+///   {"type": "length", "target": 200, "limit": 400, "value": 0.1}
+///                                                      full up to the target's characters, falling linearly
+///                                                      to 0 at the limit
+std::unique_ptr<Reward> make_reward(Fields fields);
+
+/// The score of each part and of all together.
+struct RewardTotals {
+  struct Part {
+    std::string name;
+    Scores scores;  ///< without weight
+  };
+  std::vector<Part> parts;
+  Scores total;  ///< sum of weight x score over the parts that have one; none where all abstained
+};
+
+/// Named rewards with weights, each for the tasks that it names (all where it names none):
+///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"}}, ...]
+class RewardSet {
+ public:
+  /// Reads a configuration's list; names are unique.
+  RewardSet(const Json& list, const std::string& source, const std::string& path);
+
+  RewardTotals score(std::span<const RewardSample> samples);
+
+ private:
+  struct Member {
+    std::string name;
+    double weight = 1.0;
+    std::vector<std::string> tasks;
+    std::unique_ptr<Reward> reward;
+  };
+  Scores score_member(Member& member, std::span<const RewardSample> samples);
+
+  std::vector<Member> members_;
+};
+
+}  // namespace mmada

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/rewards/reward.h"
+
+#include <catch2/catch.hpp>
+
+using namespace mmada;
+
+namespace {
+
+RewardSet set_of(const Json& list) { return {list, "run.json", "rewards"}; }
+
+RewardSample sample(const std::string& task, const std::string& response, const std::string& answer) {
+  return {.task = task, .prompt = "", .response = response, .image = {}, .answer = answer};
+}
+
+}  // namespace
+
+TEST_CASE("a total is the weighted sum of the parts that have an opinion, none where none has") {
+  RewardSet set =
+      set_of({{{"name", "correct"}, {"tasks", {"text"}}, {"reward", {{"type", "math"}}}},
+              {{"name", "word"}, {"weight", 0.5}, {"tasks", {"mmu"}}, {"reward", {{"type", "exact"}}}},
+              {{"name", "form"}, {"weight", 2.0}, {"tasks", {"text"}}, {"reward", {{"type", "format"}}}}});
+  const std::vector<RewardSample> samples = {sample("text", "<think>a</think>4", "4"),
+                                             sample("mmu", "red", "red"), sample("text", "4", ""),
+                                             sample("t2i", "", "")};
+  const RewardTotals found = set.score(samples);
+  CHECK((found.total == Scores{2.0 + 2.0 * 0.5, 0.5, 0.0, {}}));
+  REQUIRE(found.parts.size() == 3);
+  CHECK(found.parts[0].name == "correct");
+  CHECK((found.parts[0].scores == Scores{2.0, {}, {}, {}}));
+  CHECK((found.parts[1].scores == Scores{{}, 1.0, {}, {}}));
+}
+
+TEST_CASE("mistakes in the list name the field") {
+  const Json format = {{"type", "format"}};
+  CHECK_THROWS_WITH(set_of(Json::array()), Catch::Contains("field `rewards`"));
+  CHECK_THROWS_WITH(set_of({{{"name", "a"}, {"reward", {{"type", "maths"}}}}}),
+                    Catch::Contains("rewards[0].reward.type") && Catch::Contains("\"math\""));
+  CHECK_THROWS_WITH(set_of({{{"name", "a"}, {"reward", format}}, {{"name", "a"}, {"reward", format}}}),
+                    Catch::Contains("rewards[1].name") && Catch::Contains("names that differ"));
+  CHECK_THROWS_WITH(set_of({{{"name", "a"}, {"tasks", {"image"}}, {"reward", format}}}),
+                    Catch::Contains("expected text, mmu or t2i"));
+  CHECK_THROWS_WITH(set_of({{{"name", "a"}, {"wieght", 2}, {"reward", format}}}), Catch::Contains("weight"));
+}
