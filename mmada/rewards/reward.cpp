@@ -6,6 +6,7 @@
 #include <map>
 
 #include "mmada/core/check.h"
+#include "mmada/rewards/process_reward.h"
 #include "mmada/rewards/text_rewards.h"
 
 namespace mmada {
@@ -13,8 +14,9 @@ namespace {
 
 const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)>& makers() {
   static const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)> table = {
-      {"choice", make_choice_reward}, {"contains", make_contains_reward}, {"exact", make_exact_reward},
-      {"format", make_format_reward}, {"length", make_length_reward},     {"math", make_math_reward}};
+      {"choice", make_choice_reward},  {"contains", make_contains_reward}, {"exact", make_exact_reward},
+      {"format", make_format_reward},  {"length", make_length_reward},     {"math", make_math_reward},
+      {"process", make_process_reward}};
   return table;
 }
 
@@ -38,6 +40,10 @@ RewardSet::RewardSet(const Json& list, const std::string& source, const std::str
     member.tasks = fields.strings("tasks", std::vector<std::string>{});
     for (const std::string& task : member.tasks)
       if (task != "text" && task != "mmu" && task != "t2i") fields.fail("tasks", task, "text, mmu or t2i");
+    const std::string policy = fields.choice("on_failure", {"abstain", "zero", "stop"}, "abstain");
+    member.on_failure = policy == "stop"   ? OnFailure::kStop
+                        : policy == "zero" ? OnFailure::kZero
+                                           : OnFailure::kAbstain;
     if (std::ranges::any_of(members_, [&](const Member& other) { return other.name == member.name; }))
       fields.fail("name", member.name, "names that differ");
     member.reward = make_reward(fields.object("reward"));
@@ -46,8 +52,29 @@ RewardSet::RewardSet(const Json& list, const std::string& source, const std::str
   }
 }
 
+/// Finite scores, as many as samples; or what the member's policy makes of its failure.
+Scores RewardSet::judge(Member& member, std::span<const RewardSample> samples,
+                        std::vector<std::string>* failures) {
+  try {
+    const Scores scores = member.reward->score(samples);
+    if (scores.size() != samples.size())
+      throw RewardFailure(cat("found ", scores.size(), " scores, expected ", samples.size()));
+    for (const auto& score : scores)
+      if (score && !std::isfinite(*score))
+        throw RewardFailure(cat("found a score of ", *score, ", expected a finite one"));
+    return scores;
+  } catch (const RewardFailure& failure) {
+    const std::string message = cat("reward ", member.name, ": ", failure.what());
+    if (member.on_failure == OnFailure::kStop) throw RewardFailure(message);
+    failures->push_back(message);
+    const bool zero = member.on_failure == OnFailure::kZero;
+    return Scores(samples.size(), zero ? std::optional(0.0) : std::nullopt);
+  }
+}
+
 /// None where the task is not the member's.
-Scores RewardSet::score_member(Member& member, std::span<const RewardSample> samples) {
+Scores RewardSet::score_member(Member& member, std::span<const RewardSample> samples,
+                               std::vector<std::string>* failures) {
   std::vector<RewardSample> own;
   std::vector<size_t> places;
   for (size_t i = 0; i < samples.size(); ++i)
@@ -55,21 +82,15 @@ Scores RewardSet::score_member(Member& member, std::span<const RewardSample> sam
       own.push_back(samples[i]), places.push_back(i);
   Scores scores(samples.size());
   if (own.empty()) return scores;
-  const Scores found = member.reward->score(own);
-  MMADA_CHECK(found.size() == own.size(), "reward ", member.name, ": found ", found.size(),
-              " scores, expected ", own.size());
-  for (size_t i = 0; i < own.size(); ++i) {
-    MMADA_CHECK(!found[i] || std::isfinite(*found[i]), "reward ", member.name, ": sample ", places[i],
-                ": found ", *found[i], ", expected a finite score");
-    scores[places[i]] = found[i];
-  }
+  const Scores found = judge(member, own, failures);
+  for (size_t i = 0; i < own.size(); ++i) scores[places[i]] = found[i];
   return scores;
 }
 
 RewardTotals RewardSet::score(std::span<const RewardSample> samples) {
-  RewardTotals totals{.parts = {}, .total = Scores(samples.size())};
+  RewardTotals totals{.parts = {}, .total = Scores(samples.size()), .failures = {}};
   for (Member& member : members_) {
-    const Scores scores = score_member(member, samples);
+    const Scores scores = score_member(member, samples, &totals.failures);
     for (size_t i = 0; i < samples.size(); ++i)
       if (scores[i]) totals.total[i] = totals.total[i].value_or(0.0) + member.weight * *scores[i];
     totals.parts.push_back({member.name, scores});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mmada/core/check.h"
 #include "mmada/core/json.h"
 #include "mmada/formats/image_file.h"
 
@@ -24,6 +25,12 @@ struct RewardSample {
 
 /// One number per sample, in order; none where the reward has no opinion.
 using Scores = std::vector<std::optional<double>>;
+
+/// A reward that could not judge: it crashed, hung, or answered something that is no scores.
+class RewardFailure : public Error {
+ public:
+  using Error::Error;
+};
 
 /// Judges responses (SPEC 7.1). Scores are finite.
 class Reward {
@@ -45,6 +52,7 @@ class Reward {
 ///   {"type": "length", "target": 200, "limit": 400, "value": 0.1}
 ///                                                      full up to the target's characters, falling linearly
 ///                                                      to 0 at the limit
+///   {"type": "process", ...}                           another program (process_reward.h)
 std::unique_ptr<Reward> make_reward(Fields fields);
 
 /// The score of each part and of all together.
@@ -55,9 +63,18 @@ struct RewardTotals {
   };
   std::vector<Part> parts;
   Scores total;  ///< sum of weight x score over the parts that have one; none where all abstained
+  std::vector<std::string> failures;  ///< one line for each reward that failed, with its name
 };
 
-/// Named rewards with weights, each for the tasks that it names (all where it names none):
+/// What follows when a reward fails.
+enum class OnFailure {
+  kAbstain,  ///< it has no opinion on these samples
+  kZero,     ///< it gives each of them 0
+  kStop      ///< RewardSet::score throws RewardFailure
+};
+
+/// Named rewards with weights, each for the tasks that it names (all where it names none), and with
+/// "on_failure" "abstain" (as here), "zero" or "stop":
 ///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"}}, ...]
 class RewardSet {
  public:
@@ -71,9 +88,12 @@ class RewardSet {
     std::string name;
     double weight = 1.0;
     std::vector<std::string> tasks;
+    OnFailure on_failure = OnFailure::kAbstain;
     std::unique_ptr<Reward> reward;
   };
-  Scores score_member(Member& member, std::span<const RewardSample> samples);
+  Scores judge(Member& member, std::span<const RewardSample> samples, std::vector<std::string>* failures);
+  Scores score_member(Member& member, std::span<const RewardSample> samples,
+                      std::vector<std::string>* failures);
 
   std::vector<Member> members_;
 };

@@ -42,3 +42,19 @@ TEST_CASE("mistakes in the list name the field") {
                     Catch::Contains("expected text, mmu or t2i"));
   CHECK_THROWS_WITH(set_of({{{"name", "a"}, {"wieght", 2}, {"reward", format}}}), Catch::Contains("weight"));
 }
+
+TEST_CASE("a failing reward abstains, gives 0 or stops, as it was told, and is named") {
+  const Json broken = {{"type", "process"}, {"command", {"/bin/false"}}};
+  const std::vector<RewardSample> samples = {sample("text", "<think>a</think>4", "4")};
+  const auto with = [&](const char* policy) {
+    return set_of({{{"name", "plugin"}, {"on_failure", policy}, {"reward", broken}},
+                   {{"name", "form"}, {"reward", {{"type", "format"}}}}});
+  };
+  const RewardTotals abstained = with("abstain").score(samples), zero = with("zero").score(samples);
+  CHECK((abstained.total == Scores{0.5}));
+  CHECK((abstained.parts[0].scores == Scores{std::nullopt}));
+  CHECK((zero.parts[0].scores == Scores{0.0}));
+  REQUIRE(abstained.failures.size() == 1);
+  CHECK_THAT(abstained.failures[0], Catch::StartsWith("reward plugin: it ended with status 1"));
+  CHECK_THROWS_WITH(with("stop").score(samples), Catch::StartsWith("reward plugin: "));
+}

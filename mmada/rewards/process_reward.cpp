@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/rewards/process_reward.h"
+
+#include <cmath>
+
+#include "mmada/core/quote.h"
+
+namespace mmada {
+namespace {
+
+constexpr size_t kLongestAnswer = 64u << 20;
+constexpr int kProtocol = 1;
+
+std::string base64(std::string_view bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 4; ++k) text += k <= count ? kDigits[group >> (18 - 6 * k) & 63] : '=';
+  }
+  return text;
+}
+
+Json sample_json(const RewardSample& sample) {
+  Json image = nullptr;
+  if (sample.image) image = base64(encode_png(*sample.image));
+  return {{"task", sample.task},     {"prompt", sample.prompt},     {"response", sample.response},
+          {"answer", sample.answer}, {"metadata", sample.metadata}, {"image", image}};
+}
+
+Json parse_line(const std::string& line) {
+  try {
+    return parse_json(line, "its line", {.max_bytes = kLongestAnswer});
+  } catch (const Error&) {
+    throw WorkerError(cat("found ", quote(line), ", expected a line of JSON"));
+  }
+}
+
+Scores scores_of(const Json& message, int64_t id, size_t count) {
+  const auto say = [&](const std::string& expected) {
+    throw WorkerError(cat("found ", quote(message.dump(-1, ' ', false, Json::error_handler_t::replace)),
+                          ", expected ", expected));
+  };
+  if (!message.is_object() || message.value("id", Json()) != Json(id)) say(cat("an object with id ", id));
+  if (const Json error = message.value("error", Json()); !error.is_null())
+    throw WorkerError(
+        cat("it says ", quote(error.is_string() ? error.get<std::string>() : error.dump(), 400)));
+  const Json list = message.value("scores", Json());
+  if (!list.is_array()) say("a list of scores");
+  if (list.size() != count) throw WorkerError(cat("found ", list.size(), " scores, expected ", count));
+  Scores scores;
+  for (const Json& score : list) {
+    if (!score.is_null() && !score.is_number()) say("scores that are numbers or null");
+    scores.push_back(score.is_null() ? std::nullopt : std::optional(score.get<double>()));
+    if (scores.back() && !std::isfinite(*scores.back())) say("finite scores");
+  }
+  return scores;
+}
+
+}  // namespace
+
+ProcessReward::ProcessReward(ProcessRewardOptions options) : options_(std::move(options)) {}
+
+void ProcessReward::start() {
+  id_ = 0;
+  worker_ = std::make_unique<WorkerProcess>(options_.command);
+  const Json greeting =
+      parse_line(worker_->receive(WorkerProcess::Clock::now() + options_.startup, kLongestAnswer));
+  if (!greeting.is_object() || greeting.value("protocol", Json()) != Json(kProtocol))
+    throw WorkerError(
+        cat("found the greeting ", quote(greeting.dump()), ", expected {\"protocol\": ", kProtocol, "}"));
+}
+
+Scores ProcessReward::ask(std::span<const RewardSample> samples) {
+  if (worker_ == nullptr) start();
+  Json request = {{"id", ++id_}, {"samples", Json::array()}};
+  for (const RewardSample& sample : samples) request["samples"].push_back(sample_json(sample));
+  const auto deadline = WorkerProcess::Clock::now() + options_.timeout;
+  worker_->send(request.dump(-1, ' ', false, Json::error_handler_t::replace), deadline);
+  return scores_of(parse_line(worker_->receive(deadline, kLongestAnswer)), id_, samples.size());
+}
+
+Scores ProcessReward::score(std::span<const RewardSample> samples) {
+  try {
+    return ask(samples);
+  } catch (const WorkerError& error) {
+    worker_.reset();
+    throw RewardFailure(error.what());
+  }
+}
+
+std::unique_ptr<Reward> make_process_reward(Fields fields) {
+  ProcessRewardOptions options;
+  options.command = fields.strings("command");
+  if (options.command.empty()) fields.fail("command", "an empty list", "a program and its arguments");
+  const auto seconds = [&](const char* key, std::chrono::milliseconds fallback) {
+    const double value = fields.number(key, 0.001, 1e6, static_cast<double>(fallback.count()) / 1000);
+    return std::chrono::milliseconds(static_cast<int64_t>(value * 1000));
+  };
+  options.startup = seconds("startup_seconds", options.startup);
+  options.timeout = seconds("timeout_seconds", options.timeout);
+  fields.finish();
+  return std::make_unique<ProcessReward>(std::move(options));
+}
+
+}  // namespace mmada
