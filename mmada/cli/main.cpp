@@ -38,6 +38,7 @@ int run(int argc, char** argv) {
   add_detokenize(app);
   add_info(app);
   add_logits(app);
+  add_plot(app);
   add_tokenize(app);
   add_train(app);
   try {
