@@ -64,7 +64,8 @@ void add_plot(CLI::App& app) {
                    "Names separated by commas, such as loss,lr,gate/t2i/gap; \"gate\" means all of gate/... "
                    "(default: every metric but bookkeeping)")
       ->delimiter(',');
-  verb->add_option("--smooth", options->smoothing, "Draw the running mean of so many neighbouring values; 1: none")
+  verb->add_option("--smooth", options->smoothing,
+                   "Draw the running mean of so many neighbouring values; 1: none")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   verb->add_flag("--json", options->json, "Print one JSON object: output, metrics");

@@ -56,7 +56,7 @@ Panel panel_for(const std::vector<RunMetrics>& runs, const std::string& metric, 
     if (const Curve* curve = run.find(metric)) values.cover(curve->values);
   MMADA_CHECK(values.min <= values.max, "plot: metric `", metric, "`: found no values");
   const auto ticks = [](double length, double apart) {
-    return std::clamp(static_cast<int>(length / apart), 3, 10);
+    return std::clamp(static_cast<int>(length / apart), 5, 10);
   };
   panel.steps = fit_step_axis(steps.min, steps.max, ticks(panel.width, 80));
   panel.values = fit_axis(values.min, values.max, ticks(panel.height, 35));

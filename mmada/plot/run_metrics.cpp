@@ -98,10 +98,11 @@ RunMetrics read_run_metrics(const std::string& run_directory) {
 std::vector<double> running_mean(const std::vector<double>& values, int window) {
   std::vector<double> means(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
-    const size_t reach = std::min({static_cast<size_t>(window / 2), i, values.size() - 1 - i});
+    const size_t reach = static_cast<size_t>(window / 2);
+    const size_t begin = i - std::min(reach, i), end = std::min(i + reach + 1, values.size());
     double sum = 0;  // anew for every value: a sliding sum would keep the rounding of large early losses
-    for (size_t j = i - reach; j <= i + reach; ++j) sum += values[j];
-    means[i] = sum / static_cast<double>(2 * reach + 1);
+    for (size_t j = begin; j < end; ++j) sum += values[j];
+    means[i] = sum / static_cast<double>(end - begin);
   }
   return means;
 }

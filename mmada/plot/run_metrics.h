@@ -27,8 +27,8 @@ struct RunMetrics {
 /// not an object of numbers with a "step"; the message names file and line.
 RunMetrics read_run_metrics(const std::string& run_directory);
 
-/// Every value becomes the mean of itself and its neighbours: window / 2 on either side (window >= 1), fewer
-/// near the ends, where it stays in the middle of them.
+/// Every value becomes the mean of itself and its neighbours: window / 2 on either side (window >= 1), as
+/// many as there are near the ends.
 std::vector<double> running_mean(const std::vector<double>& values, int window);
 
 /// The metrics to draw, in order. With nothing wanted: all of them but bookkeeping (skipped_step,

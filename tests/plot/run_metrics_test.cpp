@@ -83,11 +83,11 @@ TEST_CASE("what is no metrics file is named with its line") {
                {"metrics.jsonl:1", "step"});
 }
 
-TEST_CASE("a running mean stands in the middle of what it averages, also near the ends") {
+TEST_CASE("a running mean is that of the neighbours on both sides, as many as there are") {
   const std::vector<double> values = {4, 2, 6, 8, -2};
   CHECK(running_mean(values, 1) == values);
-  CHECK(running_mean(values, 3) == std::vector<double>{4, 4, 16.0 / 3, 4, -2});
-  CHECK(running_mean(values, 99) == std::vector<double>{4, 4, 3.6, 4, -2});
+  CHECK(running_mean(values, 3) == std::vector<double>{3, 4, 16.0 / 3, 4, 3});
+  CHECK(running_mean(values, 99) == std::vector<double>{3.6, 3.6, 3.6, 3.6, 3.6});
 }
 
 TEST_CASE("without a wish every metric but bookkeeping is chosen, evaluations last") {
