@@ -20,6 +20,7 @@ struct StepReport {
   MetricValues parts;       ///< its terms, without coefficients
   int64_t rows = 0;         ///< rows or pictures of the step
   int64_t tokens = 0;       ///< positions (of rows) or image tokens (of pictures) of the step
+  double flops = 0;         ///< model FLOPs (training_flops) of the step in all processes; 0: not counted
   double data_seconds = 0;  ///< of the step's time, until its batch was there; in this process
 };
 
