@@ -34,10 +34,12 @@ int run(int argc, char** argv) {
   add_infill(app);
   add_bench(app);
   add_completion(app);
+  add_convert(app);
   add_data(app);
   add_detokenize(app);
   add_info(app);
   add_logits(app);
+  add_plot(app);
   add_tokenize(app);
   add_train(app);
   try {

@@ -15,6 +15,7 @@ namespace mmada::cli {
 void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_completion(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
 void add_eval(CLI::App& app);
@@ -25,6 +26,7 @@ void add_inpaint(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_mmu(CLI::App& app);
 void add_t2i(CLI::App& app);
+void add_plot(CLI::App& app);
 void add_text(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_train(CLI::App& app);
@@ -34,6 +36,10 @@ void add_detokenize_image(CLI::App& media);
 void add_detokenize_text(CLI::App& media);
 void add_tokenize_image(CLI::App& media);
 void add_tokenize_text(CLI::App& media);
+
+/// What convert makes, each a subcommand of it.
+void add_convert_config(CLI::App& convert);
+void add_convert_grow(CLI::App& convert);
 
 /// Thrown by a verb that has said everything and ends with a status other than 0, 1 or 2.
 struct ExitStatus {

@@ -10,6 +10,7 @@
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
+#include "mmada/trainer/utilization.h"
 
 namespace mmada {
 namespace {
@@ -119,13 +120,14 @@ std::vector<std::vector<RowGroup>> SftStep::passes(const std::vector<MicroBatch>
   return groups;
 }
 
-StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<double> losses,
-                           int64_t tokens) const {
-  losses.push_back(static_cast<double>(tokens));
+StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens,
+                           double flops) const {
+  losses.insert(losses.end(), {static_cast<double>(tokens), flops});
   const std::vector<double> sums = group().sum(std::move(losses));
   StepReport report;
   report.data_seconds = data_seconds_;
-  report.tokens = static_cast<int64_t>(sums.back());
+  report.tokens = static_cast<int64_t>(sums[flows.size()]);
+  report.flops = sums[flows.size() + 1];
   for (size_t i = 0; i < flows.size(); ++i) {
     report.parts.emplace_back("loss/" + flows[i].name, sums[i]);
     report.loss += flows[i].coefficient * sums[i];
@@ -143,6 +145,7 @@ StepReport SftStep::compute(int64_t step) {
   transformer_->shards().release_all();  // the optimizer has changed the shards
   std::vector<double> sums(flows.size());
   int64_t tokens = 0;
+  double flops = 0;
   for (const std::vector<RowGroup>& micro : passes(batches))
     for (const RowGroup& rows : micro) {  // each pass backward at once: one pass's activations at a time
       if (rows.targets.empty()) {
@@ -153,8 +156,9 @@ StepReport SftStep::compute(int64_t step) {
       losses.total.backward();
       for (const LossPart& part : losses.parts) sums[index_of(flows, part.flow)] += part.loss.item<double>();
       tokens += rows.rows.ids_BT.numel();
+      flops += training_flops(transformer_->config(), rows);
     }
-  return report(flows, std::move(sums), tokens);
+  return report(flows, std::move(sums), tokens, flops);
 }
 
 Json SftStep::state() const {

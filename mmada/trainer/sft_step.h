@@ -53,7 +53,8 @@ class SftStep : public TrainStep {
   std::vector<MicroBatch> draw(int64_t step);
   void weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const;
   std::vector<std::vector<RowGroup>> passes(const std::vector<MicroBatch>& batches) const;
-  StepReport report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens) const;
+  StepReport report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens,
+                    double flops) const;
 
   Model model_;
   std::unique_ptr<ShardedTransformer> transformer_;

@@ -21,6 +21,7 @@ struct StepReport {
   int64_t rows = 0;           ///< rows or pictures of the step
   int64_t tokens = 0;         ///< positions (of rows) or image tokens (of pictures) of the step
   int64_t padded_tokens = 0;  ///< the same of rows at their full lengths; 0: rows have no padding
+  double flops = 0;           ///< model FLOPs (training_flops) of the step in all processes; 0: not counted
   double data_seconds = 0;    ///< of the step's time, until its batch was there; in this process
 };
 

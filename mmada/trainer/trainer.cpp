@@ -17,6 +17,7 @@
 #include "mmada/core/version.h"
 #include "mmada/formats/atomic_file.h"
 #include "mmada/trainer/checkpoint.h"
+#include "mmada/trainer/utilization.h"
 
 namespace mmada {
 namespace {
@@ -32,6 +33,12 @@ std::string number_text(const char* format, double value) {
   char text[64];
   std::snprintf(text, sizeof text, format, value);
   return text;
+}
+
+/// Where the trained tensors are; a process may have none.
+c10::Device device_of(const TrainStep& step) {
+  const auto parameters = step.parameters();
+  return parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().tensor.device();
 }
 
 /// Runs `work` and puts the step's number before what goes wrong in it.
@@ -63,6 +70,7 @@ class Trainer::Interval {
     tokens_ += report.tokens;
     padded_tokens_ += report.padded_tokens;
     rows_ += report.rows;
+    flops_ += report.flops;
     data_seconds_ += report.data_seconds;
   }
   /// Runs work whose time does not count towards the rates.
@@ -73,13 +81,15 @@ class Trainer::Interval {
     begin_ += std::chrono::steady_clock::now() - begin;
   }
   double tokens_per_second() const { return static_cast<double>(tokens_) / seconds_since(begin_); }
-  /// The means and the rates; starts the next interval.
-  MetricValues take() {
+  /// The means and the rates; starts the next interval. `peak_flops` is that of all processes per second; 0:
+  /// unknown.
+  MetricValues take(double peak_flops) {
     MetricValues values;
     for (const Sum& sum : sums_) values.emplace_back(sum.name, sum.total / static_cast<double>(sum.count));
     const double seconds = seconds_since(begin_);
     values.emplace_back("rows_per_second", static_cast<double>(rows_) / seconds);
     values.emplace_back("tokens_per_second", static_cast<double>(tokens_) / seconds);
+    if (peak_flops > 0 && flops_ > 0) values.emplace_back("mfu", flops_ / seconds / peak_flops);
     values.emplace_back("data_share", data_seconds_ / seconds);
     if (padded_tokens_ > 0)
       values.emplace_back("padding_saved",
@@ -96,7 +106,7 @@ class Trainer::Interval {
   };
   std::vector<Sum> sums_;
   int64_t tokens_ = 0, padded_tokens_ = 0, rows_ = 0;
-  double data_seconds_ = 0;
+  double data_seconds_ = 0, flops_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
@@ -120,6 +130,7 @@ TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
   options.gradient_accumulation_steps = training.integer("gradient_accumulation_steps", 1, 1 << 20, 1);
   options.max_skipped_steps = training.integer("max_skipped_steps", 0, kMaxSteps, options.max_skipped_steps);
   options.seed = static_cast<uint64_t>(training.integer("seed", 0, INT64_MAX, 10086));
+  options.peak_flops = training.number("peak_flops", 0.0, 1e18, 0.0);
   training.finish();
   options.optimizer = parse_adamw(config.object("optimizer"));
   options.lr_scheduler = parse_lr_schedule(config.object("lr_scheduler"), options.max_train_steps);
@@ -132,6 +143,7 @@ Trainer::Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks)
       options_(std::move(options)),
       hooks_(std::move(hooks)),
       group_(step_.group()),
+      device_(device_of(step_)),
       optimizer_(step_.parameters(), options_.optimizer, group_) {
   if (group_.rank() != 0) hooks_.log = nullptr;
 }
@@ -276,6 +288,14 @@ StepReport Trainer::one_step(int64_t step, Interval* interval) {
   return report;
 }
 
+/// A line of metrics: the interval's, and the memory of whichever process took most.
+MetricValues Trainer::measured(Interval* interval) const {
+  MetricValues values = interval->take(options_.peak_flops * group_.size());
+  const int64_t memory = group_.largest({peak_memory_bytes(device_)}).front();
+  if (memory > 0) values.emplace_back("memory_bytes", static_cast<double>(memory));
+  return values;
+}
+
 TrainOutcome Trainer::run() {
   const int64_t first = resume();
   TrainOutcome outcome{.step = first, .checkpoint = "", .stopped = false};
@@ -302,7 +322,7 @@ TrainOutcome Trainer::run() {
     progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
                                       number_text("%.0f tok/s", interval.tokens_per_second()));
     if (outcome.step % options_.log_every == 0)
-      if (const MetricValues values = interval.take(); metrics) metrics->write(outcome.step, values);
+      if (const MetricValues values = measured(&interval); metrics) metrics->write(outcome.step, values);
     if (options_.evaluate_every > 0 && outcome.step % options_.evaluate_every == 0) {
       progress.finish();
       interval.aside([&] { evaluate(outcome.step, metrics ? &*metrics : nullptr); });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
@@ -40,8 +42,9 @@ struct TrainerOptions {
   int64_t max_skipped_steps = 2;
   AdamWOptions optimizer;
   LrSchedule lr_scheduler;
-  uint64_t seed = 0;  ///< recorded with the run
-  Json config;        ///< the resolved configuration, written to the run's folder and into its checkpoints
+  double peak_flops = 0;  ///< of each process's device, FLOP/s; the metric mfu needs it. 0: unknown, no mfu
+  uint64_t seed = 0;      ///< recorded with the run
+  Json config;  ///< the resolved configuration, written to the run's folder and into its checkpoints
 };
 TrainerOptions parse_trainer_options(Fields& config, const Json& resolved);
 
@@ -79,6 +82,7 @@ class Trainer {
   std::string save(int64_t step);
   std::string find_checkpoint() const;
   bool asked_to_stop() const;
+  MetricValues measured(Interval* interval) const;
   StepReport one_step(int64_t step, Interval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
   void evaluate(int64_t step, Metrics* metrics);
@@ -88,6 +92,7 @@ class Trainer {
   TrainerOptions options_;
   TrainHooks hooks_;
   Group group_;
+  c10::Device device_;
   AdamW optimizer_;
   int64_t skipped_ = 0;  ///< steps in a row, up to now
 };

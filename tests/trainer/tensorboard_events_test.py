@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from training_run import config, losses, straight
+from training_run import config, losses, metrics, straight
 
 
 def crc32c(data):
@@ -81,6 +81,9 @@ def test_tensorboard_events_hold_the_same_scalars(config):
         scalars.setdefault(value[1].decode(), {})[event[2]] = value[2]
     for step, entry in losses(straight(config)).items():
         assert scalars["loss/t2i"][step] == np.float32(entry["loss/t2i"])
+    for step, entry in metrics(straight(config)).items():
+        for name in ("tokens_per_second", "memory_bytes"):
+            assert scalars[name][step] == np.float32(entry[name])
     assert set(scalars["gate/mmu/gap"]) == {6, 12}
 
 

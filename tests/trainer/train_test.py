@@ -29,6 +29,20 @@ def test_a_run_leaves_losses_gate_and_published_models(config):
     assert raw.keys() == averaged.keys() and any((raw[k] != averaged[k]).any() for k in raw)
 
 
+def test_metrics_tell_memory_always_and_utilization_where_the_peak_is_known(config, tmp_path):
+    for entry in metrics(straight(config)).values():
+        assert "mfu" not in entry and 1e7 < entry["memory_bytes"] < 1e12
+    train(config, f"experiment.output_dir={tmp_path}", "training.max_train_steps=3", "training.peak_flops=2e12")
+    width, hidden, layers, longest = 32, 64, 2, 256
+    vocabulary = json.load(open(f"{tmp_path}/checkpoint-3/unwrapped_model/config.json"))["vocab_size"]
+    key_value, rest = 2 * 2 * width**2, 2 * (2 * width**2 + 3 * width * hidden)  # per token and layer
+    # The last layer reads the targets alone, and only they have logits: anything from none to all of the tokens
+    least = (layers - 1) * (key_value + rest) + key_value
+    most = layers * (key_value + rest + 4 * width * longest) + 2 * width * vocabulary
+    for entry in metrics(tmp_path).values():
+        assert 3 * least < entry["mfu"] * 2e12 / entry["tokens_per_second"] < 3 * most
+
+
 def test_resuming_in_a_new_process_changes_no_bit(config, tmp_path):
     shutil.copytree(f"{straight(config)}/checkpoint-5", tmp_path / "checkpoint-5")
     assert "at step 5" in train(config, f"experiment.output_dir={tmp_path}")

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <sstream>
@@ -37,6 +38,7 @@ class Pull final : public TrainStep {
     return {{"w", piece_, ParameterKind::kLinear, {4 * group_.size()}, 4 * group_.rank()}};
   }
   const Group& group() const override { return group_; }
+  double flops = 0;  ///< of a step, as reported
 
   StepReport compute(int64_t step) override {
     const at::NoGradGuard no_grad;
@@ -50,7 +52,7 @@ class Pull final : public TrainStep {
       else
         piece_.mutable_grad()[1] = poison->second.value;
     }
-    return {.loss = group_.sum({loss}).front(), .parts = {}, .rows = 1, .tokens = 1};
+    return {.loss = group_.sum({loss}).front(), .parts = {}, .rows = 1, .tokens = 3, .flops = flops};
   }
 
   Json state() const override { return Json::object(); }
@@ -115,6 +117,56 @@ TEST_CASE("a loss or gradient that is not finite, in whichever process, is skipp
     CHECK(test::run_ranks("[.poisoned]", processes) == 0);
     CHECK_FALSE(verify_checkpoint(MMADA_TEST_TMP "/poisoned/checkpoint-150").has_value());
   }
+}
+
+std::vector<Json> metrics_of(const TrainerOptions& options) {
+  std::vector<Json> lines;
+  std::ifstream in(options.output_dir + "/metrics.jsonl");
+  for (std::string line; std::getline(in, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+/// A run of six steps, two a line, afresh.
+std::vector<Json> utilization_lines(const std::string& name, const Group& group, double flops, double peak) {
+  TrainerOptions run = options(name, 6);
+  run.log_every = 2;
+  run.peak_flops = peak;
+  run.resume_from_checkpoint = "none";
+  Pull step(group, {});
+  step.flops = flops;
+  Trainer(step, run, {}).run();
+  return metrics_of(run);
+}
+
+TEST_CASE("utilization in every rank", "[.utilization]") {
+  const Group group = test::connect();
+  const auto lines = utilization_lines("utilization", group, 5e6, 2e9);
+  if (group.rank() != 0) return;
+  REQUIRE(lines.size() == 3);
+  for (const Json& line : lines) {
+    // A step has 3 tokens and 5e6 FLOPs, so that the rate of tokens tells the line's seconds
+    const double steps_per_second = line["tokens_per_second"].get<double>() / 3;
+    CHECK(line["mfu"].get<double>() == Approx(5e6 * steps_per_second / (2e9 * group.size())).epsilon(1e-12));
+    CHECK(line["memory_bytes"].get<double>() > 1e6);
+  }
+}
+
+TEST_CASE("mfu is the step's FLOPs by time by the peak of all processes") {
+  for (const int processes : {1, 3}) {
+    fs::remove_all(MMADA_TEST_TMP "/utilization");
+    CHECK(test::run_ranks("[.utilization]", processes) == 0);
+  }
+}
+
+TEST_CASE("mfu is left out where the peak or the FLOPs are unknown") {
+  fs::remove_all(MMADA_TEST_TMP "/no_peak");
+  fs::remove_all(MMADA_TEST_TMP "/no_flops");
+  for (const auto& lines :
+       {utilization_lines("no_peak", Group(), 5e6, 0), utilization_lines("no_flops", Group(), 0, 2e9)})
+    for (const Json& line : lines) {
+      CHECK_FALSE(line.contains("mfu"));
+      CHECK(line.contains("memory_bytes"));
+    }
 }
 
 TEST_CASE("a run that goes wrong in every rank", "[.wrong]") {
