@@ -50,8 +50,8 @@ bool read_all(int descriptor, const std::string& path, void* data, size_t bytes,
 
 void write_all(int descriptor, const std::string& path, const std::string& data, int64_t offset) {
   for (size_t done = 0; done < data.size();) {
-    const ssize_t put = ::pwrite(descriptor, data.data() + done, data.size() - done,
-                                 offset + static_cast<int64_t>(done));
+    const ssize_t put =
+        ::pwrite(descriptor, data.data() + done, data.size() - done, offset + static_cast<int64_t>(done));
     if (put < 0 && errno == EINTR) continue;
     MMADA_CHECK(put > 0, path, ": cannot be written: ", errno_text(errno));
     done += static_cast<size_t>(put);
@@ -139,7 +139,8 @@ std::optional<CodeCache::Codes> CodeCache::find(const Key& key) {
   if (whole && sum == checksum(key, codes)) return codes;
   if (damaged_++ == 0 && log_ != nullptr)
     *log_ << path_ << "/codes: record " << place->second
-          << " is damaged: its picture is encoded again, as every picture with a damaged record is; this is said once"
+          << " is damaged: its picture is encoded again, as every picture with a damaged record is; this is "
+             "said once"
           << std::endl;
   places_.erase(place);  // until put() writes it again
   return std::nullopt;

@@ -37,6 +37,7 @@ Pictures parse_pictures(Fields fields) {
   pictures.options.fit = fit_from_name(fields.choice("fit", {"clip", "squash", "pad"}, "clip"));
   pictures.options.cached_pictures =
       fields.integer("cached_pictures", 0, 1 << 26, pictures.options.cached_pictures);
+  pictures.options.cached_codes = fields.string("cached_codes", "");
   fields.finish();
   return pictures;
 }
