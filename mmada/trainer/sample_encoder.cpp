@@ -30,14 +30,13 @@ Json code_setup(const Magvit2& tokenizer, const SampleEncoder::Options& options)
     hash.update(name.data(), name.size() + 1);
     hash.update(weights.const_data_ptr(), weights.nbytes());
   }
-  const std::string fit = options.fit == Fit::kClip ? "clip" : options.fit == Fit::kSquash ? "squash" : "pad";
   return {{"format", 1},
           {"tokenizer", magvit2_config_json(tokenizer.config())},
           {"weights_sha256", hex(hash.digest())},
           {"dtype", c10::toString(c10::typeMetaToScalarType(tokenizer.options().dtype()))},
           {"device", c10::DeviceTypeName(tokenizer.options().device().type(), /*lower_case=*/true)},
           {"resolution", options.resolution},
-          {"fit", fit}};
+          {"fit", fit_name(options.fit)}};
 }
 
 int64_t occurrences(const std::string& text, const std::string& part) {
@@ -55,6 +54,8 @@ void show_others(const std::vector<int64_t>& masked, EncodedSample* sample) {
 }
 
 }  // namespace
+
+std::string fit_name(Fit fit) { return fit == Fit::kClip ? "clip" : fit == Fit::kSquash ? "squash" : "pad"; }
 
 int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const TokenIds& ids) {
   static const std::string kEnd = "</think>";

@@ -16,6 +16,9 @@
 
 namespace mmada {
 
+/// The name that fit_from_name takes.
+std::string fit_name(Fit fit);
+
 /// A sample as ids of the vocabulary.
 struct EncodedSample {
   TokenIds text;
@@ -57,6 +60,8 @@ class SampleEncoder {
   /// Where damage to the codes on disk is reported.
   void log_to(std::ostream* log) { log_ = log; }
   const Options& options() const { return options_; }
+  /// Null where there is none.
+  const std::shared_ptr<const Magvit2>& image_tokenizer() const { return image_tokenizer_; }
   /// Tokens of a picture.
   int64_t image_tokens() const;
 

@@ -81,7 +81,7 @@ class Trainer {
   bool asked_to_stop() const;
   StepReport one_step(int64_t step, Interval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
-  void evaluate(int64_t step, Metrics* metrics);
+  void record(int64_t step, const Evaluation& found, Metrics* metrics) const;
   void notice(const std::string& text) const;
 
   TrainStep& step_;

@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS, POCKET = ROOT / "configs/train", ROOT / "examples/pocket"
 STAGES = ["stage1_imagenet", "stage2_image_text", "stage3_instruct", "mixed_cot_text", "mixed_cot_multimodal"]
 STEPS = 8
+SHORT = json.dumps({"gen_length": 8, "steps": 8, "block_length": 8})
 # r2i's instruction and reasoning need room, which small pictures leave
 BUDGET = dict.fromkeys(STAGES, 48) | {"mixed_cot_text": 237}
 RESOLUTION = dict.fromkeys(STAGES, 64) | {"mixed_cot_text": 32}
@@ -136,6 +137,11 @@ def data(tmp_path_factory):
     for i in range(3):
         (base / f"r2i/{i}.caption").write_text(f"A long story about box {i}.")
         (base / f"r2i/{i}.shortcaption").write_text(f"box {i}")
+    write_pictures(base / "validation/images", 1, ".jpg")
+    question = {"file_name": "0.jpg", "messages": [{"role": "user", "content": "Which kind?"}]}
+    (base / "validation/questions.json").write_text(json.dumps([question]))
+    (base / "validation/prompts.txt").write_text("a box\n")
+    (base / "validation/chat.jsonl").write_text(json.dumps({"question": "What is 3 + 1?"}) + "\n")
     return root
 
 
@@ -161,7 +167,7 @@ def run(data, stage, model, output, *flags):
     overrides += [f"model.from={model}", f"image_tokenizer.from={POCKET}/image_tokenizer", f"image_tokenizer.resolution={RESOLUTION[stage]}",
                   f"dataset.max_seq_length={BUDGET[stage]}", f"experiment.output_dir={output}", "experiment.log_every=1", "experiment.save_every=4",
                   "device=cpu", "dtype=fp32", f"training.max_train_steps={STEPS}", "training.gradient_accumulation_steps=1",
-                  "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
+                  f"validation.every={STEPS}", f"validation.answers={SHORT}", f"validation.chat={SHORT}", "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
     done = subprocess.run([PROGRAM, "train", "--config", CONFIGS / f"{stage}.json", *overrides, *flags], cwd=data, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -181,6 +187,9 @@ def test_the_stages_train_one_after_the_other_on_two_processes_resume_and_genera
         assert sorted(found) == list(range(1, STEPS + 1))
         assert min(found[step] for step in range(STEPS - 2, STEPS + 1)) < found[1], (stage, found)
         model = output / f"checkpoint-{STEPS}/unwrapped_model"
+        with open(output / f"samples/step-{STEPS}/answers.jsonl") as lines:
+            tasks = [json.loads(line)["task"] for line in lines]
+        assert tasks == ["t2i"] + ["panel"] * 4 + ["mmu"] + (["chat"] if "chat_file" in read(stage)["validation"] else [])
     again = data / "runs/again"
     shutil.copytree(data / "runs" / STAGES[-1] / "checkpoint-4", again / "checkpoint-4")
     assert "at step 4" in run(data, STAGES[-1], data / "runs" / STAGES[-2] / f"checkpoint-{STEPS}/unwrapped_model", again, "--nproc", "2")
@@ -200,7 +209,7 @@ def reason_and_draw(data):
     stage, output = "mixed_cot_text", data / "runs/r2i"
     flow = {"flow": "r2i", "rows": 4, "source": {"type": "r2i_folder", "path": "data/r2i"}}
     run(data, stage, data / f"runs/{stage}/checkpoint-{STEPS}/unwrapped_model", output, f"dataset.flows={json.dumps([flow])}",
-        "training.max_train_steps=60", "experiment.save_every=60")
+        "training.max_train_steps=60", "validation.every=0", "experiment.save_every=60")
     drawn = data / "reasoned.png"
     done = subprocess.run([PROGRAM, "t2i", "--think", "--model", output / "checkpoint-60/unwrapped_model", "--prompt", "box 1", "--grid", "4x4",
                            "--image-tokenizer", POCKET / "image_tokenizer", "--output", drawn, "--max-text-length", str(BUDGET[stage]), "--steps", "4",
