@@ -41,6 +41,33 @@ PUBLISHED = {
 }
 
 
+# SPEC 5.2 and 6.5: guidance and steps of pictures; tokens, steps and block of answers and of chat (of 768 published steps, 512 commit)
+VALIDATION = {
+    "stage1_imagenet": ((1.5, 12), (128, 128, 128), None),
+    "stage2_image_text": ((3, 12), (128, 128, 128), None),
+    "stage3_instruct": ((3, 12), (512, 256, 128), (512, 256, 128)),
+    "mixed_cot_text": ((5, 20), (512, 256, 128), (512, 512, 128)),
+    "mixed_cot_multimodal": ((5, 20), (512, 256, 128), (512, 512, 128)),
+}
+
+
+def sampler(value):
+    if isinstance(value, dict):
+        return value
+    return json.loads(re.sub(r"(^|\s)//[^\n]*", "", (ROOT / f"configs/sampler/{value}.json").read_text()))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_validation_decodes_as_published(stage):
+    section = read(stage)["validation"]
+    pictures, answers, chat = VALIDATION[stage]
+    drawn = sampler(section["pictures"])
+    assert (drawn["guidance_scale"], drawn["steps"]) == pictures and section["every"] == 1000
+    for name, expected in (("answers", answers), ("chat", chat)):
+        found = sampler(section[name]) if name in section else {}
+        assert tuple(found.get(key) for key in ("gen_length", "steps", "block_length")) == (expected or (None,) * 3)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_numbers_are_the_published_ones(stage):
     resolution, budget, rows, rate, warmup, steps, scale, accumulation, coefficients = PUBLISHED[stage]
@@ -167,7 +194,8 @@ def run(data, stage, model, output, *flags):
     overrides += [f"model.from={model}", f"image_tokenizer.from={POCKET}/image_tokenizer", f"image_tokenizer.resolution={RESOLUTION[stage]}",
                   f"dataset.max_seq_length={BUDGET[stage]}", f"experiment.output_dir={output}", "experiment.log_every=1", "experiment.save_every=4",
                   "device=cpu", "dtype=fp32", f"training.max_train_steps={STEPS}", "training.gradient_accumulation_steps=1",
-                  f"validation.every={STEPS}", f"validation.answers={SHORT}", f"validation.chat={SHORT}", "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
+                  f"validation.every={STEPS}", f"validation.answers={SHORT}", f"validation.chat={SHORT}",
+                  'validation.pictures={"steps": 3, "guidance_scale": 1.5}', "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
     done = subprocess.run([PROGRAM, "train", "--config", CONFIGS / f"{stage}.json", *overrides, *flags], cwd=data, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stderr
