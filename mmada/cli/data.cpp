@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "mmada/cli/data_encode.h"
 #include "mmada/cli/data_inspect.h"
 #include "mmada/cli/verb.h"
 #include "mmada/data/shapes.h"
@@ -120,6 +121,7 @@ void add_data(CLI::App& app) {
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->callback([flags] { run_shapes(*flags); });
+  add_data_encode(*data);
   add_data_inspect(*data);
 }
 

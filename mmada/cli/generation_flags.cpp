@@ -67,7 +67,8 @@ std::string parameters_text(const std::string& prompt, const ImageOptions& optio
   return cat(prompt, "\nSteps: ", options.steps, ", Guidance scale: ", options.guidance_scale,
              ", Temperature: ", options.temperature, ", Schedule: ", options.schedule,
              ", Seed: ", options.seed, ", Grid: ", picture.grid.rows, "x", picture.grid.columns,
-             options.greedy ? ", Greedy: yes" : "", ", Version: mmada " MMADA_VERSION);
+             options.greedy ? ", Greedy: yes" : "", ", Version: mmada " MMADA_VERSION,
+             picture.reasoning.empty() ? "" : "\nReasoning: ", picture.reasoning);
 }
 
 }  // namespace
@@ -197,6 +198,29 @@ ImageOptions image_options(const ImageFlags& flags) {
   return options;
 }
 
+void add_reasoning_flags(CLI::App& verb, ReasoningFlags* flags) {
+  auto* think = verb.add_flag("--think", flags->think,
+                              "Reason about what to draw first, then draw it (needs r2i training)");
+  const auto add = [&](const std::string& name, auto* value, const std::string& help) {
+    verb.add_option(name, *value, help)->needs(think);
+  };
+  add("--think-tokens", &flags->tokens,
+      "Tokens of reasoning, a multiple of its block length [what the prompt leaves of the text budget]");
+  add("--think-block", &flags->block, "Its block length; blocks are filled in order [all of it]");
+  add("--think-steps", &flags->steps, "Its denoising steps over all blocks [one a token]");
+  add("--think-temperature", &flags->temperature, "Gumbel noise on its token choice; 0: argmax [0]");
+  add("--think-cfg-scale", &flags->cfg_scale, "Its classifier-free guidance; 0: off [0]");
+}
+
+TextOptions reasoning_options(const ReasoningFlags& flags, TextOptions options) {
+  override_with(flags.tokens, &options.gen_length);
+  options.block_length = flags.block.value_or(options.gen_length);
+  options.steps = flags.steps.value_or(options.gen_length);
+  override_with(flags.temperature, &options.temperature);
+  override_with(flags.cfg_scale, &options.cfg_scale);
+  return options;
+}
+
 void require_picture_output(const ModelFlags& model, const ImageFlags& flags) {
   const bool draws = !flags.output.empty() || !flags.contact_sheet.empty() || !flags.observe.empty();
   if (!draws && !flags.sampling.json)
@@ -282,11 +306,14 @@ void finish_picture(const Picture& picture, const ImageFlags& flags, const Image
                {"ids", picture.ids},
                {"nfe", picture.nfe},
                {"seed", options.seed}};
+  if (!picture.reasoning_ids.empty()) {
+    json["reasoning"] = picture.reasoning;
+    json["reasoning_ids"] = picture.reasoning_ids;
+  }
   add_stats(flags.sampling, work, &json);
-  if (flags.sampling.json)
-    print_json(json);
-  else if (!flags.output.empty())
-    std::printf("%s\n", flags.output.c_str());
+  if (flags.sampling.json) return print_json(json);
+  if (!picture.reasoning.empty()) std::printf("%s\n", picture.reasoning.c_str());
+  if (!flags.output.empty()) std::printf("%s\n", flags.output.c_str());
 }
 
 }  // namespace mmada::cli

@@ -71,6 +71,16 @@ struct ImageFlags {
 void add_image_flags(CLI::App& verb, ImageFlags* flags);
 ImageOptions image_options(const ImageFlags& flags);
 
+/// Reasoning before a picture; what is not given is Generator::reasoning_options'.
+struct ReasoningFlags {
+  bool think = false;
+  std::optional<int64_t> tokens, block, steps;
+  std::optional<double> temperature, cfg_scale;
+};
+void add_reasoning_flags(CLI::App& verb, ReasoningFlags* flags);
+/// `defaults` are for all that the budget leaves; fewer tokens mean fewer steps, too.
+TextOptions reasoning_options(const ReasoningFlags& flags, TextOptions defaults);
+
 /// Throws, before any work, when the flags ask for no answer at all, for pictures without an image tokenizer,
 /// or for files that could not be written.
 void require_picture_output(const ModelFlags& model, const ImageFlags& flags);
@@ -88,7 +98,9 @@ CodeGrid read_codes(const std::string& path, const Generator& generate, const Im
 /// new_ids, text, nfe and seed; under --stats what it took, too.
 void print_answer(const Generator& generate, const TextAnswer& answer, const SamplingFlags& flags,
                   uint64_t seed, const Work& work);
-/// Writes --output and prints: under json one object with codes, grid, ids, nfe and seed.
+/// Writes --output and prints: under json one object with codes, grid, ids, nfe and seed; the reasoning,
+/// where there was any, goes before the file's name, into its parameters, and into json as reasoning and
+/// reasoning_ids.
 void finish_picture(const Picture& picture, const ImageFlags& flags, const ImageOptions& options,
                     const std::string& prompt, const Work& work);
 

@@ -21,7 +21,10 @@ void CodeRecorder::on_step(const StepEvent& event) {
   for (size_t i = 0; i < event.candidates.size(); ++i) ids[event.candidates[i]] = event.proposals[i];
   CodeGrid grid = grids_.at(begun_ - 1);
   const size_t begin = ids.size() - 1 - grid.codes.size();
-  for (size_t i = 0; i < grid.codes.size(); ++i) grid.codes[i] = ids[begin + i] - layout_.image_token_offset;
+  for (size_t i = 0; i < grid.codes.size(); ++i) {
+    if (ids[begin + i] == layout_.mask) return;  // a step of the reasoning before the picture
+    grid.codes[i] = ids[begin + i] - layout_.image_token_offset;
+  }
   steps_.push_back(std::move(grid));
 }
 

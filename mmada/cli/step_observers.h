@@ -34,7 +34,8 @@ class WorkMeter : public Observer {
   Work total_;
 };
 
-/// Remembers what an image row would look like after each step: committed codes and the step's proposals.
+/// Remembers what an image row would look like after each step of its picture: committed codes and the step's
+/// proposals.
 class CodeRecorder : public Observer {
  public:
   /// The grids that are filled one after the other, each by a row that ends in the image and <eoi>.

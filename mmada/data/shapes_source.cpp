@@ -4,11 +4,20 @@
 #include <algorithm>
 
 #include "mmada/data/conversation.h"
+#include "mmada/text/chat.h"
 
 namespace mmada {
 namespace {
 
 constexpr int64_t kMatchGroups = 6;
+
+/// "a red circle and a blue square": what a request to draw says, and its caption says more of.
+std::string names_of(const ShapesOptions& options, const Scene& scene) {
+  std::string names;
+  for (const SceneObject& object : scene)
+    names += (names.empty() ? "a " : " and a ") + object_name(options, object);
+  return names;
+}
 
 class ShapesSource final : public SampleSource {
  public:
@@ -43,6 +52,9 @@ class ShapesSource final : public SampleSource {
       return {conversation_text("match", draw_matches(options_, kMatchGroups, rng)), {}};
     const auto sample = shapes_sample(options_, split_, seed_, index);
     if (task_ == ShapesTask::kCaption) return {sample.caption, render_scene(options_, sample.scene)};
+    if (task_ == ShapesTask::kR2i)
+      return {r2i_text(names_of(options_, sample.scene), sample.caption),
+              render_scene(options_, sample.scene)};
     const std::string text = conversation_text(sample.question.text, sample.question.reply());
     if (task_ == ShapesTask::kLookup) return {text, {}};
     return {text, render_varied(options_, sample.scene, index % 2 == 1, rng)};
@@ -59,8 +71,8 @@ class ShapesSource final : public SampleSource {
 
 std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std::string& source_name,
                                                  uint64_t seed) {
-  static const std::vector<std::string> kTasks = {"caption", "question", "arithmetic",
-                                                  "picture", "lookup",   "matches"};
+  static const std::vector<std::string> kTasks = {"caption", "question", "arithmetic", "picture",
+                                                  "lookup",  "matches",  "r2i"};
   Fields fields(options, source_name);
   fields.ignore("type");  // how the source was chosen
   const std::string task = fields.choice("task", kTasks);

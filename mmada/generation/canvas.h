@@ -36,7 +36,7 @@ struct Region {
 /// How the region chooses tokens; the caller adds positions and noise. Refers to the region.
 SelectParams select_params(const Region& region);
 
-/// When a row ends before its regions do.
+/// When an answer ends before its regions do. Regions outside the answer are filled all the same.
 struct StopRule {
   EarlyStop kind = EarlyStop::kNever;
   int64_t eos = -1;

@@ -231,13 +231,21 @@ void Denoiser::close_step(RowState* row) const {
   row->block_ended = row->done || row->region != before;
 }
 
+/// Passes over the regions that an answer's early end leaves without work; a picture behind it is still to
+/// come.
 void Denoiser::stop_row_at_eos(RowState* row) const {
-  const StopRule& stop = row->canvas.stop;
+  StopRule& stop = row->canvas.stop;
   TokenIds& ids = row->canvas.ids;
   const auto end = end_of_answer(stop, ids, mask_);
   if (!end) return;
   std::fill(ids.begin() + *end, ids.begin() + stop.answer.end, stop.eos);
-  row->done = true;
+  stop.kind = EarlyStop::kNever;  // it has done its work
+  const auto& regions = row->canvas.regions;
+  while (row->region < regions.size() && stop.answer.contains(regions[row->region].positions.front())) {
+    row->opened = false;
+    ++row->region;
+  }
+  row->done = row->region == regions.size();
 }
 
 /// Takes the regions that were just opened to the device, those of like settings together.

@@ -12,6 +12,7 @@
 #include "mmada/diffusion/layouts.h"
 #include "mmada/generation/denoise.h"
 #include "mmada/generation/image_canvas.h"
+#include "mmada/generation/r2i_canvas.h"
 #include "mmada/generation/text_canvas.h"
 #include "mmada/vision/transforms.h"
 
@@ -69,19 +70,47 @@ Laid lay(const Model& model, const Generator&, const InfillRequest& request) {
   return laid;
 }
 
+CodeGrid checked_grid(const Generator& generator, const CodeGrid& codes, const ImageOptions& options) {
+  if (codes.codes.empty()) return generator.blank_grid(options);
+  MMADA_CHECK(static_cast<int64_t>(codes.codes.size()) == codes.rows * codes.columns, "image codes: found ",
+              codes.codes.size(), ", expected ", codes.rows, " x ", codes.columns);
+  return codes;
+}
+
+c10::ScalarType weight_dtype(const Model& model) {
+  return c10::typeMetaToScalarType(model.transformer.options().dtype());
+}
+
 Laid lay(const Model& model, const Generator& generator, const ImageRequest& request) {
   Laid laid;
-  laid.grid = request.codes.codes.empty() ? generator.blank_grid(request.options) : request.codes;
-  MMADA_CHECK(static_cast<int64_t>(laid.grid.codes.size()) == laid.grid.rows * laid.grid.columns,
-              "image codes: found ", laid.grid.codes.size(), ", expected ", laid.grid.rows, " x ",
-              laid.grid.columns);
+  laid.grid = checked_grid(generator, request.codes, request.options);
   ImageCanvas image =
       image_canvas(model.layout, request.caption, laid.grid.codes, generator.text_budget(request.options),
-                   request.options, c10::typeMetaToScalarType(model.transformer.options().dtype()));
+                   request.options, weight_dtype(model));
   laid.canvas = std::move(image.canvas);
   laid.slots = image.slots;
   laid.is_image = true;
   return laid;
+}
+
+Laid lay(const Model& model, const Generator& generator, const ReasonedImageRequest& request) {
+  Laid laid;
+  laid.grid = checked_grid(generator, request.codes, request.options);
+  R2iCanvas r2i =
+      r2i_canvas(model.layout, request.prompt, laid.grid.codes, generator.text_budget(request.options),
+                 request.reasoning.value_or(generator.reasoning_options(request.prompt, request.options)),
+                 request.options, weight_dtype(model));
+  for (int64_t i = r2i.reasoning.begin; i < r2i.reasoning.end; ++i) laid.fresh.push_back(i);
+  laid.canvas = std::move(r2i.canvas);
+  laid.slots = r2i.slots;
+  laid.is_image = true;
+  return laid;
+}
+
+/// What stands between its tags; all of it where they are not both there.
+std::string thought(const std::string& text) {
+  const Answer answer = split_answer(text);
+  return answer.reasoning.empty() ? answer.answer : answer.reasoning;
 }
 
 }  // namespace
@@ -154,6 +183,20 @@ Picture Generator::image(const std::string& caption, const ImageOptions& options
   return run(ImageRequest{encode_text(caption), {}, options});
 }
 
+TokenIds Generator::reasoning_prompt(const std::string& caption, const Compat& compat) const {
+  return encode_text(r2i_prompt(caption, compat.turn_terminator));
+}
+
+TextOptions Generator::reasoning_options(const TokenIds& prompt, const ImageOptions& options) const {
+  const int64_t room = std::max<int64_t>(1, r2i_room(model_.layout, prompt, text_budget(options)));
+  return {.gen_length = room, .block_length = room, .steps = room};
+}
+
+Picture Generator::reasoned_image(const std::string& caption, const ImageOptions& options,
+                                  const std::optional<TextOptions>& reasoning) const {
+  return run(ReasonedImageRequest{reasoning_prompt(caption, options.compat), {}, reasoning, options});
+}
+
 CodeGrid Generator::holes(const Image& picture, const Image& mask, const ImageOptions& options) const {
   CodeGrid grid = encode(picture, options);
   const int64_t factor = image_tokenizer().config().factor();
@@ -211,13 +254,18 @@ std::vector<Generated> Generator::batch(const std::vector<Request>& requests) co
   std::vector<Generated> answers(requests.size());
   for (FinishedRow& finished : denoiser.take_finished()) {
     Laid& laid = rows[finished.row];
+    TokenIds fresh;
+    for (const int64_t position : laid.fresh) fresh.push_back(finished.ids[position]);
     if (laid.is_image) {
       laid.grid.codes = codes_of_row(model_.layout, finished.ids, laid.slots);
-      answers[finished.row] = picture_of(laid.grid, std::move(finished.ids), finished.nfe);
+      Picture picture = picture_of(laid.grid, std::move(finished.ids), finished.nfe);
+      if (!fresh.empty()) picture.reasoning = thought(decode_text(fresh));
+      picture.reasoning_ids = std::move(fresh);
+      answers[finished.row] = std::move(picture);
       continue;
     }
     TextAnswer answer;
-    for (const int64_t position : laid.fresh) answer.new_ids.push_back(finished.ids[position]);
+    answer.new_ids = std::move(fresh);
     answer.ids = std::move(finished.ids);
     answer.nfe = finished.nfe;
     answer.text = decode_text(laid.is_infill ? answer.ids : answer.new_ids);
@@ -235,6 +283,10 @@ TextAnswer Generator::run(InfillRequest request) const {
 }
 
 Picture Generator::run(ImageRequest request) const {
+  return std::get<Picture>(batch({std::move(request)}).front());
+}
+
+Picture Generator::run(ReasonedImageRequest request) const {
   return std::get<Picture>(batch({std::move(request)}).front());
 }
 

@@ -29,6 +29,8 @@ struct Picture : Image {
   CodeGrid grid;
   TokenIds ids;  ///< the whole row of the last forward
   int64_t nfe = 0;
+  std::string reasoning = {};   ///< what was thought before drawing (without its tags); else empty
+  TokenIds reasoning_ids = {};  ///< all tokens generated for it, in order
 };
 
 /// One row of a batch. Prompts and captions are ids: of the whole prompt row for text, of the caption without
@@ -46,7 +48,14 @@ struct ImageRequest {
   CodeGrid codes = {};  ///< -1: to be generated; empty: all of the options' grid
   ImageOptions options = {};
 };
-using Request = std::variant<TextRequest, InfillRequest, ImageRequest>;
+/// Reasoning, then the picture (r2i_canvas). The prompt reaches through the assistant's header.
+struct ReasonedImageRequest {
+  TokenIds prompt = {};
+  CodeGrid codes = {};                        ///< as in ImageRequest
+  std::optional<TextOptions> reasoning = {};  ///< absent: Generator::reasoning_options
+  ImageOptions options = {};
+};
+using Request = std::variant<TextRequest, InfillRequest, ImageRequest, ReasonedImageRequest>;
 using Generated = std::variant<TextAnswer, Picture>;
 
 /// Text, pictures and answers about pictures from one model: every call lays a row out, denoises it and reads
@@ -74,6 +83,9 @@ class Generator {
   TextAnswer complete(const Image& picture, const std::string& question, const std::string& answer,
                       const TextOptions& options = {}) const;
   Picture image(const std::string& caption, const ImageOptions& options = {}) const;
+  /// Thinks of a more detailed description first, then draws that (SPEC 4, r2i).
+  Picture reasoned_image(const std::string& caption, const ImageOptions& options = {},
+                         const std::optional<TextOptions>& reasoning = {}) const;
   /// Redraws what is white in the mask.
   Picture inpaint(const Image& picture, const Image& mask, const std::string& caption,
                   const ImageOptions& options = {}) const;
@@ -88,10 +100,15 @@ class Generator {
   TextAnswer run(TextRequest request) const;
   TextAnswer run(InfillRequest request) const;
   Picture run(ImageRequest request) const;
+  Picture run(ReasonedImageRequest request) const;
 
   /// Grid and caption budget that these options mean for this model.
   CodeGrid blank_grid(const ImageOptions& options) const;
   int64_t text_budget(const ImageOptions& options) const;
+  /// Ids of a caption's prompt to reason and draw.
+  TokenIds reasoning_prompt(const std::string& caption, const Compat& compat = {}) const;
+  /// Reasoning over all that a prompt leaves of the text budget, in one block, a token a step.
+  TextOptions reasoning_options(const TokenIds& prompt, const ImageOptions& options) const;
   /// Codes of a picture, -1 where the mask is white: what inpaint() fills.
   CodeGrid holes(const Image& picture, const Image& mask, const ImageOptions& options = {}) const;
   /// Codes of a picture resized to the options' grid.

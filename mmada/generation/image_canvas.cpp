@@ -10,16 +10,6 @@
 namespace mmada {
 namespace {
 
-TokenIds image_ids(const TokenLayout& layout, const std::vector<int64_t>& codes) {
-  TokenIds ids;
-  for (size_t i = 0; i < codes.size(); ++i) {
-    MMADA_CHECK(codes[i] >= -1 && codes[i] < layout.codebook_size, "image codes: entry ", i, ": found ",
-                codes[i], ", expected 0 to ", layout.codebook_size - 1, ", or -1 to generate it");
-    ids.push_back(codes[i] < 0 ? layout.mask : layout.image_token_offset + codes[i]);
-  }
-  return ids;
-}
-
 std::shared_ptr<const CommitRule> maskgit_rule(const ImageOptions& options, c10::ScalarType weight_dtype) {
   const Compat& compat = options.compat;
   MaskGitOptions rule;
@@ -42,28 +32,48 @@ void check_caption(const TokenLayout& layout, const TokenIds& caption, int64_t b
 
 }  // namespace
 
-ImageCanvas image_canvas(const TokenLayout& layout, const TokenIds& caption,
-                         const std::vector<int64_t>& codes, int64_t budget, const ImageOptions& options,
-                         c10::ScalarType weight_dtype) {
-  validate(options);
-  check_caption(layout, caption, budget);
-  const TokenIds image = image_ids(layout, codes);
-  const Row row = t2i_row(layout, caption, image, budget);
+TokenIds image_ids_of(const TokenLayout& layout, const std::vector<int64_t>& codes) {
+  TokenIds ids;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    MMADA_CHECK(codes[i] >= -1 && codes[i] < layout.codebook_size, "image codes: entry ", i, ": found ",
+                codes[i], ", expected 0 to ", layout.codebook_size - 1, ", or -1 to generate it");
+    ids.push_back(codes[i] < 0 ? layout.mask : layout.image_token_offset + codes[i]);
+  }
+  return ids;
+}
+
+Region image_region(const TokenLayout& layout, Span slots, const ImageOptions& options,
+                    c10::ScalarType weight_dtype) {
   Region region;
-  region.positions.resize(codes.size());
-  std::iota(region.positions.begin(), region.positions.end(), row.image.begin);
+  region.positions.resize(slots.size());
+  std::iota(region.positions.begin(), region.positions.end(), slots.begin);
   region.window = layout.code_window();
   region.steps = options.steps;
   region.temperature = options.greedy ? 0.0 : options.token_temperature;
   region.sample_in_weight_dtype = options.compat.sample_images_in_weight_dtype;
   region.select_in_double = options.compat.select_in_double;
   region.commit = maskgit_rule(options, weight_dtype);
-  if (options.guidance_scale > 0) {
-    const Row unconditional = t2i_uncond_row(layout, image, budget);
-    const int64_t own = options.compat.uncond_prefix_length;
-    region.guidance = std::make_shared<UnconditionalPrefixGuidance>(
-        unconditional.ids, unconditional.valid, own > 0 ? own : budget + 1, options.guidance_scale);
-  }
+  return region;
+}
+
+std::shared_ptr<const GuidancePolicy> image_guidance(const TokenLayout& layout, const TokenIds& image_ids,
+                                                     int64_t budget, const ImageOptions& options) {
+  if (options.guidance_scale <= 0) return nullptr;
+  const Row unconditional = t2i_uncond_row(layout, image_ids, budget);
+  const int64_t own = options.compat.uncond_prefix_length;
+  return std::make_shared<UnconditionalPrefixGuidance>(unconditional.ids, unconditional.valid,
+                                                       own > 0 ? own : budget + 1, options.guidance_scale);
+}
+
+ImageCanvas image_canvas(const TokenLayout& layout, const TokenIds& caption,
+                         const std::vector<int64_t>& codes, int64_t budget, const ImageOptions& options,
+                         c10::ScalarType weight_dtype) {
+  validate(options);
+  check_caption(layout, caption, budget);
+  const TokenIds image = image_ids_of(layout, codes);
+  const Row row = t2i_row(layout, caption, image, budget);
+  Region region = image_region(layout, row.image, options, weight_dtype);
+  region.guidance = image_guidance(layout, image, budget, options);
   Canvas canvas;
   canvas.ids = row.ids;
   canvas.valid = row.valid;

@@ -98,27 +98,33 @@ std::optional<Hole> next_hole(std::string_view text, size_t from) {
 
 }  // namespace
 
+std::vector<Region> text_blocks(const TokenLayout& layout, Span answer, const TextOptions& options) {
+  const int64_t blocks = check_blocks(options);
+  std::vector<Region> regions;
+  for (int64_t block = 0; block < blocks; ++block) {
+    Region region = text_region(layout, options);
+    region.positions.resize(options.block_length);
+    std::iota(region.positions.begin(), region.positions.end(), answer.begin + block * options.block_length);
+    if (options.compat.earlier_masks_compete) region.reach = Span{0, region.positions.back() + 1};
+    region.steps = is_dynamic(options) ? options.block_length : options.steps / blocks;
+    regions.push_back(std::move(region));
+  }
+  return regions;
+}
+
 Canvas text_canvas(const TokenLayout& layout, const TokenIds& prompt, const TextOptions& options) {
   validate(options);
-  const int64_t blocks = check_blocks(options);
   const auto begin = static_cast<int64_t>(prompt.size());
   TokenIds ids = prompt;
   ids.resize(prompt.size() + options.gen_length, layout.mask);
   const auto guidance = text_guidance(layout, ids, options);
   Canvas canvas = text_row(std::move(ids), options);
-  for (int64_t block = 0; block < blocks; ++block) {
-    Region region = text_region(layout, options);
-    region.positions.resize(options.block_length);
-    std::iota(region.positions.begin(), region.positions.end(), begin + block * options.block_length);
-    if (options.compat.earlier_masks_compete) region.reach = Span{0, region.positions.back() + 1};
-    region.steps = is_dynamic(options) ? options.block_length : options.steps / blocks;
-    region.guidance = guidance;
-    canvas.regions.push_back(std::move(region));
-  }
   canvas.stop = {.kind = options.early_stop ? options.compat.early_stop : EarlyStop::kNever,
                  .eos = layout.eos,
                  .answer = {begin, begin + options.gen_length},
                  .group = 0};
+  canvas.regions = text_blocks(layout, canvas.stop.answer, options);
+  for (Region& region : canvas.regions) region.guidance = guidance;
   return canvas;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mmada/generation/canvas.h"
 #include "mmada/generation/options.h"
@@ -14,6 +15,10 @@ namespace mmada {
 /// Semi-autoregressive generation (SPEC 5.1): the prompt, then gen_length MASKs in blocks, each block one
 /// region. Throws Error when blocks or steps do not divide.
 Canvas text_canvas(const TokenLayout& layout, const TokenIds& prompt, const TextOptions& options);
+
+/// Its blocks over `answer`, of gen_length positions, one region each; without guidance. Throws as above;
+/// options are valid.
+std::vector<Region> text_blocks(const TokenLayout& layout, Span answer, const TextOptions& options);
 
 /// Infilling (SPEC 5.3): every MASK among the ids is filled, as one block over all of them.
 Canvas infill_canvas(const TokenLayout& layout, const TokenIds& ids, const TextOptions& options);

@@ -80,9 +80,14 @@ std::string reasoning_text(std::string_view question, std::string_view solution,
   return exchange(std::string(kThinkInstruction).append(question).append("\n"), terminator, solution);
 }
 
+std::string r2i_prompt(std::string_view short_caption, TurnTerminator terminator) {
+  std::string prompt = exchange(std::string(kThinkImageInstruction).append(short_caption), terminator, "");
+  prompt.pop_back();  // the newline behind the header
+  return prompt;
+}
+
 std::string r2i_text(std::string_view short_caption, std::string_view caption, TurnTerminator terminator) {
-  return exchange(std::string(kThinkImageInstruction).append(short_caption), terminator,
-                  std::string("<think>").append(caption).append("</think>"));
+  return r2i_prompt(short_caption, terminator).append("\n<think>").append(caption).append("</think>");
 }
 
 std::string answer_text(const Tokenizer& tokenizer, const TokenIds& ids) {

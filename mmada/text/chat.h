@@ -47,6 +47,9 @@ std::string caption_text(std::string_view question, std::string_view caption,
                          TurnTerminator terminator = TurnTerminator::kToken);
 std::string reasoning_text(std::string_view question, std::string_view solution,
                            TurnTerminator terminator = TurnTerminator::kToken);
+/// What precedes the reasoning in r2i_text, through the assistant's header: the prompt of reasoning before
+/// drawing. (The newline behind the header is the model's to write: training has it among the targets.)
+std::string r2i_prompt(std::string_view short_caption, TurnTerminator terminator = TurnTerminator::kToken);
 std::string r2i_text(std::string_view short_caption, std::string_view caption,
                      TurnTerminator terminator = TurnTerminator::kToken);
 

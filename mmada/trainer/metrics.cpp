@@ -47,7 +47,15 @@ void Metrics::write(int64_t step, const MetricValues& values) {
 }
 
 void Metrics::image(const std::string& tag, int64_t step, const Image& image) {
-  if (events_) events_->image(tag, step, image);
+  if (!events_) return;
+  events_->image(tag, step, image);
+  events_->flush();
+}
+
+void Metrics::text(const std::string& tag, int64_t step, const std::string& text) {
+  if (!events_) return;
+  events_->text(tag, step, text);
+  events_->flush();
 }
 
 }  // namespace mmada

@@ -30,6 +30,7 @@ class Metrics {
 
   void write(int64_t step, const MetricValues& values);
   void image(const std::string& tag, int64_t step, const Image& image);
+  void text(const std::string& tag, int64_t step, const std::string& text);
 
  private:
   std::string path_;

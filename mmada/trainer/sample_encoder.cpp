@@ -22,6 +22,23 @@ std::string picture_key(const Image& image) {
   return {digest.begin(), digest.end()};
 }
 
+/// All that a picture's codes depend on besides the picture.
+Json code_setup(const Magvit2& tokenizer, const SampleEncoder::Options& options) {
+  Sha256 hash;
+  for (const auto& [name, tensor] : tokenizer.parameters()) {
+    const at::Tensor weights = tensor.to(at::kCPU).contiguous();
+    hash.update(name.data(), name.size() + 1);
+    hash.update(weights.const_data_ptr(), weights.nbytes());
+  }
+  return {{"format", 1},
+          {"tokenizer", magvit2_config_json(tokenizer.config())},
+          {"weights_sha256", hex(hash.digest())},
+          {"dtype", c10::toString(c10::typeMetaToScalarType(tokenizer.options().dtype()))},
+          {"device", c10::DeviceTypeName(tokenizer.options().device().type(), /*lower_case=*/true)},
+          {"resolution", options.resolution},
+          {"fit", fit_name(options.fit)}};
+}
+
 int64_t occurrences(const std::string& text, const std::string& part) {
   int64_t count = 0;
   for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
@@ -37,6 +54,8 @@ void show_others(const std::vector<int64_t>& masked, EncodedSample* sample) {
 }
 
 }  // namespace
+
+std::string fit_name(Fit fit) { return fit == Fit::kClip ? "clip" : fit == Fit::kSquash ? "squash" : "pad"; }
 
 int64_t reasoning_end(const Tokenizer& tokenizer, const std::string& text, const TokenIds& ids) {
   static const std::string kEnd = "</think>";
@@ -90,23 +109,41 @@ int64_t SampleEncoder::image_tokens() const {
   return side * side;
 }
 
-TokenIds SampleEncoder::encode_picture(const Image& image) const {
+CodeCache::Codes SampleEncoder::encode_picture(const Image& image) const {
   const at::Tensor pixels = image_to_tensor(image, options_.resolution, options_.resolution, options_.fit);
-  const at::Tensor ids =
-      (image_tokenizer_->encode(pixels.unsqueeze(0)) + layout_.image_token_offset).contiguous();
-  return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
+  const at::Tensor codes = image_tokenizer_->encode(pixels.unsqueeze(0)).contiguous();
+  return {codes.const_data_ptr<int64_t>(), codes.const_data_ptr<int64_t>() + codes.numel()};
 }
 
+/// What memory does not hold comes from the disk; what is not there either is encoded, and goes to both.
 std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Image*>& images) {
   const at::NoGradGuard no_grad;
+  if (disk_ == nullptr && !options_.cached_codes.empty() && !images.empty()) {
+    disk_ = std::make_shared<CodeCache>(options_.cached_codes, code_setup(*image_tokenizer_, options_),
+                                        image_tokens());
+    disk_->log_to(log_);
+  }
   std::vector<TokenIds> encoded;
+  std::vector<std::pair<CodeCache::Key, CodeCache::Codes>> fresh;
   for (const Image* image : images) {
     const std::string key = picture_key(*image);
-    const auto known = cache_.find(key);
-    encoded.push_back(known == cache_.end() ? encode_picture(*image) : known->second);
-    if (known == cache_.end() && static_cast<int64_t>(cache_.size()) < options_.cached_pictures)
-      cache_.emplace(key, encoded.back());
+    if (const auto known = cache_.find(key); known != cache_.end()) {
+      encoded.push_back(known->second);
+      continue;
+    }
+    CodeCache::Key half;
+    std::copy_n(key.begin(), half.size(), half.begin());
+    std::optional<CodeCache::Codes> codes = disk_ == nullptr ? std::nullopt : disk_->find(half);
+    if (!codes) {
+      codes = encode_picture(*image);
+      if (disk_ != nullptr) fresh.emplace_back(half, *codes);
+    }
+    TokenIds ids(codes->begin(), codes->end());
+    for (int64_t& id : ids) id += layout_.image_token_offset;
+    encoded.push_back(std::move(ids));
+    if (static_cast<int64_t>(cache_.size()) < options_.cached_pictures) cache_.emplace(key, encoded.back());
   }
+  if (disk_ != nullptr) disk_->put(fresh);
   return encoded;
 }
 

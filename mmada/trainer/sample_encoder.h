@@ -10,10 +10,14 @@
 #include "mmada/data/sample.h"
 #include "mmada/text/token_layout.h"
 #include "mmada/text/tokenizer.h"
+#include "mmada/trainer/code_cache.h"
 #include "mmada/vision/magvit2.h"
 #include "mmada/vision/transforms.h"
 
 namespace mmada {
+
+/// The name that fit_from_name takes.
+std::string fit_name(Fit fit);
 
 /// A sample as ids of the vocabulary.
 struct EncodedSample {
@@ -41,7 +45,8 @@ class SampleEncoder {
   struct Options {
     int64_t resolution = 256;  ///< side of the square picture that is encoded
     Fit fit = Fit::kClip;
-    int64_t cached_pictures = 1 << 16;
+    int64_t cached_pictures = 1 << 16;  ///< in memory
+    std::string cached_codes;           ///< folder of a CodeCache; empty: none
   };
   /// image_tokenizer may be null: samples with pictures are then errors.
   SampleEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const Magvit2> image_tokenizer,
@@ -52,11 +57,16 @@ class SampleEncoder {
   std::vector<EncodedSample> encode(const std::vector<Sample>& samples, bool find_reasoning = false,
                                     const std::vector<std::string>& masked_words = {},
                                     const std::vector<std::string>& unlearned_words = {});
+  /// Where damage to the codes on disk is reported.
+  void log_to(std::ostream* log) { log_ = log; }
+  const Options& options() const { return options_; }
+  /// Null where there is none.
+  const std::shared_ptr<const Magvit2>& image_tokenizer() const { return image_tokenizer_; }
   /// Tokens of a picture.
   int64_t image_tokens() const;
 
  private:
-  TokenIds encode_picture(const Image& image) const;
+  CodeCache::Codes encode_picture(const Image& image) const;
   std::vector<TokenIds> encode_pictures(const std::vector<const Image*>& images);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
@@ -64,6 +74,8 @@ class SampleEncoder {
   TokenLayout layout_;
   Options options_;
   std::unordered_map<std::string, TokenIds> cache_;  ///< by SHA-256 of the pixels
+  std::ostream* log_ = nullptr;
+  std::shared_ptr<CodeCache> disk_;  ///< null: none; by the first half of the same key
 };
 
 }  // namespace mmada

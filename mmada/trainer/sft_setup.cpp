@@ -9,6 +9,8 @@
 #include <optional>
 
 #include "mmada/core/check.h"
+#include "mmada/core/quote.h"
+#include "mmada/text/chat.h"
 
 namespace mmada {
 namespace {
@@ -37,6 +39,7 @@ Pictures parse_pictures(Fields fields) {
   pictures.options.fit = fit_from_name(fields.choice("fit", {"clip", "squash", "pad"}, "clip"));
   pictures.options.cached_pictures =
       fields.integer("cached_pictures", 0, 1 << 26, pictures.options.cached_pictures);
+  pictures.options.cached_codes = fields.string("cached_codes", "");
   fields.finish();
   return pictures;
 }
@@ -79,6 +82,36 @@ std::string gigabytes(int64_t bytes) {
   return text;
 }
 
+/// Gives validation's pictures the training's sizes, and refuses what could not be drawn or asked.
+void complete_validation(const Model& model, const SampleEncoder& encoder, int64_t text_budget,
+                         int64_t longest, const std::string& source, ValidationOptions* validation) {
+  if (validation->every == 0) return;
+  const auto check_question = [&](const std::string& question, int64_t before, int64_t answer) {
+    const auto prompt = std::ssize(model.tokenizer->encode(apply_chat_template({{"user", question}})));
+    MMADA_CHECK(before + prompt + answer <= longest, source, ": field `validation`: found ", quote(question),
+                ", a prompt of ", before + prompt, " tokens with an answer of ", answer,
+                ", expected at most the model's max_sequence_length ", longest);
+  };
+  for (const std::string& chat : validation->chats) check_question(chat, 0, validation->chat.gen_length);
+  if (!validation->needs_pictures()) return;
+  MMADA_CHECK(
+      encoder.image_tokenizer() != nullptr, source,
+      ": field `image_tokenizer.from`: found nothing, expected an image tokenizer for the pictures of "
+      "`validation`");
+  const SampleEncoder::Options& options = encoder.options();
+  ImageOptions& pictures = validation->pictures;
+  pictures.rows = pictures.columns = options.resolution / encoder.image_tokenizer()->config().factor();
+  pictures.max_text_length = text_budget;
+  pictures.fit = fit_name(options.fit);
+  for (const auto& question : validation->questions)
+    check_question(question.text, encoder.image_tokens() + 3, validation->answers.gen_length);
+  for (const std::string& prompt : validation->prompts) {
+    const auto tokens = static_cast<int64_t>(model.tokenizer->encode(prompt).size()) + 2;
+    MMADA_CHECK(tokens <= text_budget, source, ": field `validation.prompts`: found ", quote(prompt), " of ",
+                tokens, " tokens with bos and eos, expected at most max_seq_length ", text_budget);
+  }
+}
+
 }  // namespace
 
 SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOptions& trainer,
@@ -107,6 +140,7 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   Fields gate = fields.object("condition_gate");
   options.gate.rows = gate.integer("rows", 2, kMaxTokens, options.gate.rows);
   gate.finish();
+  options.validation = parse_validation(fields.object("validation"));
   const auto [policy, recompute] = parse_sharding(fields.object("sharding"), load, trainer.optimizer);
   Fields model = fields.object("model");
   fields.finish();
@@ -121,6 +155,8 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   options.rows.layout = built.model.layout;
   SampleEncoder encoder(built.model.tokenizer, images, built.model.layout, pictures.options);
   options.rows.image_tokens = encoder.image_tokens();
+  complete_validation(built.model, encoder, options.rows.text_budget, built.sizes.max_sequence_length, source,
+                      &options.validation);
   options.rows.assistant = built.model.tokenizer->encode("assistant");
   return {.options = std::move(options),
           .built = std::move(built),

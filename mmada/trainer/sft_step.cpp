@@ -188,6 +188,31 @@ void SftStep::save_model(const std::string& directory) {
   });
 }
 
+/// Fresh samples of the first t2i flow, the same ones at every validation.
+std::vector<Sample> SftStep::panels(int64_t step) const {
+  for (const FlowConfig& flow : options_.flows.at(step))
+    if (flow.kind == FlowKind::kT2i && options_.validation.panels > 0) {
+      const auto source = make_source(flow.source, "dataset.flows." + flow.name + ".source",
+                                      stream_key(options_.validation.seed, "validation/" + flow.name));
+      return take(*source, options_.validation.panels);
+    }
+  return {};
+}
+
+Evaluation SftStep::validate(int64_t step, const std::string& directory) {
+  const bool generates = group().rank() == 0;
+  Model model = model_;
+  model.transformer = transformer_->whole(options_.weights, generates);
+  Evaluation found;
+  group().agree("validation", [&] {
+    if (!generates) return;
+    const auto& images = encoder_.image_tokenizer();
+    const Generator generate = images == nullptr ? Generator(model) : Generator(model, *images);
+    found = mmada::validate(generate, options_.validation, panels(step), directory);
+  });
+  return found;
+}
+
 Evaluation SftStep::evaluate(int64_t step) {
   const bool measures = group().rank() == 0;
   const Transformer whole = transformer_->whole(options_.weights, measures);

@@ -12,6 +12,7 @@
 #include "mmada/trainer/condition_gate.h"
 #include "mmada/trainer/flow_rows.h"
 #include "mmada/trainer/train_step.h"
+#include "mmada/trainer/validation.h"
 
 namespace mmada {
 
@@ -29,6 +30,7 @@ class SftStep : public TrainStep {
     at::TensorOptions weights;     ///< type and device of the weights that are saved and evaluated
     std::string tokenizer_source;  ///< whose tokenizer files are saved with the model
     GateOptions gate;
+    ValidationOptions validation;
   };
   /// `model` has all but the weights, which are `transformer`'s.
   SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, SampleEncoder encoder,
@@ -41,12 +43,15 @@ class SftStep : public TrainStep {
   void restore(const Json& state) override;
   void save_model(const std::string& directory) override;
   Evaluation evaluate(int64_t step) override;
+  bool validates(int64_t step) const override { return options_.validation.due(step); }
+  Evaluation validate(int64_t step, const std::string& directory) override;
 
   const ShardedTransformer& transformer() const { return *transformer_; }
 
  private:
   using MicroBatch = std::vector<FlowBatch>;
 
+  std::vector<Sample> panels(int64_t step) const;
   SampleSource& source_of(const FlowConfig& flow);
   std::vector<Span> shares_of(const FlowConfig& flow) const;
   /// This process's rows of each micro-batch.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The field numbers are those of tensorflow/core/util/event.proto and framework/summary.proto.
+// The field numbers are those of tensorflow/core/util/event.proto, and of summary.proto, tensor.proto and
+// tensor_shape.proto in tensorflow/core/framework.
 #include "mmada/trainer/tensorboard.h"
 
 #include <unistd.h>
@@ -62,7 +63,12 @@ std::string host_name() {
 
 constexpr uint32_t kEventWallTime = 1, kEventStep = 2, kEventFileVersion = 3, kEventSummary = 5,
                    kEventSessionLog = 7;
-constexpr uint32_t kSummaryValue = 1, kValueTag = 1, kValueSimple = 2, kValueImage = 4;
+constexpr uint32_t kSummaryValue = 1, kValueTag = 1, kValueSimple = 2, kValueImage = 4, kValueTensor = 8,
+                   kValueMetadata = 9;
+constexpr uint32_t kMetadataPlugin = 1, kPluginName = 1;
+constexpr uint32_t kTensorType = 1, kTensorShape = 2, kTensorString = 8, kShapeDimension = 2,
+                   kDimensionSize = 1;
+constexpr int64_t kTypeString = 7;
 constexpr uint32_t kImageHeight = 1, kImageWidth = 2, kImageColorspace = 3, kImageEncoded = 4;
 constexpr uint32_t kSessionStatus = 1;
 constexpr int64_t kSessionStart = 1;
@@ -98,6 +104,17 @@ void TensorBoardWriter::image(std::string_view tag, int64_t step, const Image& i
       varint_field(kImageHeight, image.height) + varint_field(kImageWidth, image.width) +
       varint_field(kImageColorspace, image.channels) + bytes_field(kImageEncoded, encode_png(image));
   const std::string entry = bytes_field(kValueTag, tag) + bytes_field(kValueImage, picture);
+  event(step, bytes_field(kEventSummary, bytes_field(kSummaryValue, entry)));
+}
+
+void TensorBoardWriter::text(std::string_view tag, int64_t step, std::string_view text) {
+  const std::string plugin = bytes_field(kMetadataPlugin, bytes_field(kPluginName, "text"));
+  const std::string tensor =
+      varint_field(kTensorType, kTypeString) +
+      bytes_field(kTensorShape, bytes_field(kShapeDimension, varint_field(kDimensionSize, 1))) +
+      bytes_field(kTensorString, text);
+  const std::string entry =
+      bytes_field(kValueTag, tag) + bytes_field(kValueTensor, tensor) + bytes_field(kValueMetadata, plugin);
   event(step, bytes_field(kEventSummary, bytes_field(kSummaryValue, entry)));
 }
 

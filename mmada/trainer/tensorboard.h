@@ -13,8 +13,8 @@ namespace mmada {
 /// CRC-32C (Castagnoli) of the bytes.
 uint32_t crc32c(std::string_view bytes);
 
-/// Writes a TensorBoard event file: TFRecord framing around proto3 Event messages, scalars and PNG images
-/// only.
+/// Writes a TensorBoard event file: TFRecord framing around proto3 Event messages, scalars, PNG
+/// images and texts only.
 class TensorBoardWriter {
  public:
   /// Opens DIRECTORY/events.out.tfevents.TIME.HOST.PID; `first_step` tells readers that this process
@@ -23,6 +23,8 @@ class TensorBoardWriter {
 
   void scalar(std::string_view tag, int64_t step, double value);
   void image(std::string_view tag, int64_t step, const Image& image);
+  /// Shown as Markdown.
+  void text(std::string_view tag, int64_t step, std::string_view text);
   void flush();
   const std::string& path() const { return path_; }
 

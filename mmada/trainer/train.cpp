@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
@@ -86,6 +87,41 @@ TrainingPlan plan_training(const Json& config, const std::string& source, int64_
   return plan;
 }
 
+int64_t encode_pictures(const Json& config, const std::string& source, int64_t count, int64_t part,
+                        int64_t parts, std::ostream* log) {
+  constexpr int64_t kTogether = 32;
+  Fields fields(config, source);
+  fields.choice("task", {"transformer"});
+  const Common common = parse_common(fields, config);
+  SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
+  MMADA_CHECK(!setup.encoder.options().cached_codes.empty(), source,
+              ": field `image_tokenizer.cached_codes`: found nothing, expected the folder to fill");
+  setup.encoder.log_to(log);
+  std::set<std::string> passed;  // phases share sources
+  int64_t pictures = 0;
+  for (const auto& phase : setup.options.flows.all())
+    for (const FlowConfig& flow : phase) {
+      const bool shows =
+          flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu || flow.kind == FlowKind::kR2i;
+      const int64_t rows = flow.rows * setup.options.micro_batches;
+      if (!shows || rows == 0 || !passed.insert(flow.source_key).second) continue;
+      const auto samples = make_source(flow.source, "dataset.flows." + flow.name + ".source",
+                                       stream_key(common.trainer.seed, "data/" + flow.source_key));
+      const int64_t all = count > 0 ? count : rows * common.trainer.max_train_steps;
+      samples->skip(part);
+      std::vector<Sample> together;
+      for (int64_t i = part; i < all; i += parts) {
+        together.push_back(samples->next());
+        samples->skip(parts - 1);
+        pictures += together.back().image.pixels.empty() ? 0 : 1;
+        if (std::ssize(together) < kTogether && i + parts < all) continue;
+        setup.encoder.encode(together);
+        together.clear();
+      }
+    }
+  return pictures;
+}
+
 TrainOutcome train(const Json& config, const std::string& source, const TrainHooks& hooks) {
   Fields fields(config, source);
   const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
@@ -99,6 +135,7 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     common.load.device = own_device(common.load.device, environment);
     common.processes.device = device_from_name(common.load.device);
     SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
+    setup.encoder.log_to(hooks.log);
     if (!hooks.force) check_room(setup, environment, source);
     if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
     SftStep step = make_sft_step(std::move(setup), Group::connect(environment, common.processes));

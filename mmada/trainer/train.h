@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <iosfwd>
+
 #include "mmada/core/json.h"
 #include "mmada/trainer/run_plan.h"
 #include "mmada/trainer/trainer.h"
@@ -16,6 +18,13 @@ struct TrainingPlan {
 };
 /// Checks the whole configuration, tokenizers and data sources included, and trains nothing.
 TrainingPlan plan_training(const Json& config, const std::string& source, int64_t processes);
+
+/// Fills image_tokenizer.cached_codes with the pictures that a run of this configuration will take first from
+/// each of its flows: `count` of them, or with 0 as many as the run takes. Of several processes, or machines,
+/// each takes every `parts`-th, from its `part` (0 to parts - 1) on. Returns the pictures passed, most of
+/// which a second call finds there.
+int64_t encode_pictures(const Json& config, const std::string& source, int64_t count, int64_t part,
+                        int64_t parts, std::ostream* log);
 
 /// Runs the training that a resolved configuration describes; its field "task" says of what: "transformer",
 /// "image_tokenizer" or "text_tokenizer" (whose outcome's checkpoint is the tokenizer.json). `source` names

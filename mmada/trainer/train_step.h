@@ -28,7 +28,8 @@ struct StepReport {
 /// What is measured now and then.
 struct Evaluation {
   MetricValues values;
-  std::vector<std::pair<std::string, Image>> images;  ///< for TensorBoard
+  std::vector<std::pair<std::string, Image>> images;            ///< for TensorBoard
+  std::vector<std::pair<std::string, std::string>> texts = {};  ///< for TensorBoard, in Markdown
 };
 
 /// What a trainer trains: the parameters, how a step's gradients come about, and what is saved. All processes
@@ -51,6 +52,10 @@ class TrainStep {
   virtual void save_model(const std::string& directory) = 0;
   /// Measures the current weights; changes no state. What was found is rank 0's.
   virtual Evaluation evaluate(int64_t step) = 0;
+  /// Whether validate() is wanted after this step.
+  virtual bool validates(int64_t) const { return false; }
+  /// Shows what the current weights draw and say; changes no state. Rank 0 writes files into the directory.
+  virtual Evaluation validate(int64_t, const std::string&) { return {}; }
 };
 
 }  // namespace mmada

@@ -258,10 +258,11 @@ bool Trainer::accept(const StepReport& report, double norm, int64_t step) {
 /// Whether any process was asked to: the others go along.
 bool Trainer::asked_to_stop() const { return group_.largest({hooks_.stop() ? 1 : 0}).front() > 0; }
 
-void Trainer::evaluate(int64_t step, Metrics* metrics) {
-  const auto [values, images] = step_.evaluate(step);
+void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) const {
+  const auto& [values, images, texts] = found;
   if (metrics == nullptr) return;
   for (const auto& [name, image] : images) metrics->image(name, step, image);
+  for (const auto& [name, text] : texts) metrics->text(name, step, text);
   if (values.empty()) return;
   metrics->write(step, values);
   std::string text = cat("step ", step, ":");
@@ -325,7 +326,15 @@ TrainOutcome Trainer::run() {
       if (const MetricValues values = measured(&interval); metrics) metrics->write(outcome.step, values);
     if (options_.evaluate_every > 0 && outcome.step % options_.evaluate_every == 0) {
       progress.finish();
-      interval.aside([&] { evaluate(outcome.step, metrics ? &*metrics : nullptr); });
+      interval.aside(
+          [&] { record(outcome.step, step_.evaluate(outcome.step), metrics ? &*metrics : nullptr); });
+    }
+    if (step_.validates(outcome.step)) {
+      progress.finish();
+      const std::string samples = cat(options_.output_dir, "/samples/step-", outcome.step);
+      interval.aside([&] {
+        record(outcome.step, step_.validate(outcome.step, samples), metrics ? &*metrics : nullptr);
+      });
     }
     if (options_.save_every > 0 && outcome.step % options_.save_every == 0) {
       interval.aside([&] { outcome.checkpoint = save(outcome.step); });

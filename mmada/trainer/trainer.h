@@ -85,7 +85,7 @@ class Trainer {
   MetricValues measured(Interval* interval) const;
   StepReport one_step(int64_t step, Interval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
-  void evaluate(int64_t step, Metrics* metrics);
+  void record(int64_t step, const Evaluation& found, Metrics* metrics) const;
   void notice(const std::string& text) const;
 
   TrainStep& step_;

@@ -2,6 +2,7 @@
 #include "mmada/data/shapes_source.h"
 
 #include <catch2/catch.hpp>
+#include <sstream>
 
 using namespace mmada;
 using Catch::Matchers::Contains;
@@ -58,6 +59,24 @@ TEST_CASE("lookups are the questions that have reasoning, without their pictures
       Contains("question_weights"));
 }
 
+TEST_CASE("a request to reason and draw names the shapes, and its reasoning is the caption of its picture") {
+  auto captions = make_shapes_source({{"task", "caption"}}, "test", 11),
+       requests = make_shapes_source({{"task", "r2i"}}, "test", 11);
+  for (int i = 0; i < 30; ++i) {
+    const Sample caption = captions->next(), request = requests->next();
+    CHECK(request.image.pixels == caption.image.pixels);
+    CHECK_THAT(request.text, Catch::EndsWith("<|end_header_id|>\n<think>" + caption.text + "</think>"));
+    std::istringstream words(caption.text);  // "a SIZE COLOUR SHAPE at ROW COLUMN and a ..."
+    std::string names, word, last;
+    for (bool in_place = false; words >> word; last = word) {
+      if (word == "at") in_place = true;
+      if (word == "and") in_place = false;
+      if (!in_place && last != "a") names += (names.empty() ? "" : " ") + word;
+    }
+    CHECK_THAT(request.text, Contains("image here\n" + names + "<|eot_id|>"));
+  }
+}
+
 TEST_CASE("mixed shapes need two colours") {
   const Json options = {
       {"task", "question"}, {"mixed", 0.5}, {"colors", {{"red", {220, 40, 40}}}}, {"pair_modulus", 0}};
@@ -65,7 +84,8 @@ TEST_CASE("mixed shapes need two colours") {
 }
 
 TEST_CASE("a shapes source restored from its state goes on exactly where it stood") {
-  for (const std::string task : {"caption", "question", "arithmetic", "picture", "lookup", "matches"}) {
+  for (const std::string task :
+       {"caption", "question", "arithmetic", "picture", "lookup", "matches", "r2i"}) {
     auto straight = make_shapes_source({{"task", task}}, "test", 3);
     for (int i = 0; i < 7; ++i) straight->next();
     auto resumed = make_shapes_source({{"task", task}}, "test", 3);

@@ -204,6 +204,79 @@ def t2i(model, caption, codes, budget, steps, guidance=0.0, name="cosine", compa
     return (cur - model.offset).tolist(), margin
 
 
+def r2i(model, prompt, codes, budget, think, image, compat="fixed"):
+    """SPEC 4's r2i row, its text first (5.1), then its picture (5.2), greedy: (row, forward passes, margin).
+
+    prompt: with bos. think: (tokens, block, steps, cfg). image: (steps, guidance). The picture's unconditional row is t2i's.
+    """
+    gen, block, steps, cfg = think
+    image_steps, guidance = image
+    fixed, per_block = compat == "fixed", steps // (gen // block)
+    text_slots = prompt + [model.mask] * gen
+    row = [model.special["r2i"]] + text_slots + [model.eos] * (budget - len(text_slots))
+    row += [model.special["soi"]] + [model.mask if c < 0 else model.offset + c for c in codes] + [model.special["eoi"]]
+    begin, first_slot, passes, margin = 1 + len(prompt), budget + 2, 0, math.inf
+
+    def reasoned():
+        nonlocal passes, margin
+        for b in range(gen // block):
+            places_of_block = range(begin + b * block, begin + (b + 1) * block)
+            n = sum(row[i] == model.mask for i in places_of_block)
+            for i in range(per_block):
+                places = [p for p in places_of_block if row[p] == model.mask]
+                if not places:
+                    break
+                passes += 1
+                logits = model.logits(row)
+                if cfg:
+                    u = model.logits([model.mask] * begin + row[begin:])
+                    logits = u + (cfg + 1) * (logits - u)
+                if fixed:
+                    logits = logits[:, :model.offset].clone()
+                    logits[:, model.mask] = -math.inf
+                best = {p: int(logits[p].argmax()) for p in places}
+                sure = {p: float(torch.log_softmax(logits[p], -1)[best[p]]) for p in places}
+                k = min(n // per_block + (i < n % per_block), len(places))
+                margin = min(margin, choice_margin(logits[places]), edge_margin(torch.tensor([sure[p] for p in places]), k))
+                for p in sorted(places, key=lambda p: -sure[p])[:k]:
+                    row[p] = best[p]
+                for p in range(begin, begin + gen):  # the reasoning ends at its first eos with nothing open before it
+                    if row[p] == model.mask:
+                        break
+                    if row[p] == model.eos:
+                        row[p:begin + gen] = [model.eos] * (begin + gen - p)
+                        return
+
+    reasoned()
+    blank, empty_pads = t2i_prefix(model, [], budget)
+    unknown_at_start = sum(c < 0 for c in codes)
+    for s in range(image_steps):
+        cur = row[first_slot:first_slot + len(codes)]
+        open_slots = [i for i, id in enumerate(cur) if id == model.mask]
+        if not open_slots:
+            break
+        passes += 1
+        logits = model.logits(row)
+        if guidance > 0:
+            u = model.logits(blank + row[budget + 1:], (empty_pads, len(row)))
+            logits = (1 + guidance) * logits - guidance * u
+        logits = logits[first_slot:first_slot + len(codes), model.offset:model.offset + model.codebook]
+        best = [int(l.argmax()) for l in logits]
+        margin = min(margin, choice_margin(logits[open_slots]))
+        sure = [max(float(torch.log_softmax(l, -1)[b]), math.log(1e-20)) for l, b in zip(logits, best)]
+        if fixed:
+            kept = math.floor(unknown_at_start * fp64_schedule("cosine", (s + 1) / image_steps) + 1e-9)
+        else:
+            kept = int((len(codes) * schedule("cosine", torch.tensor((s + 1) / image_steps))).floor())
+        k = 0 if s == image_steps - 1 else max(1, min(len(open_slots) - 1, kept))
+        if 0 < k < len(open_slots):
+            margin = min(margin, edge_margin(torch.tensor([-sure[i] for i in open_slots]), k))
+        again = set(sorted(open_slots, key=lambda i: sure[i])[:k])
+        for i in open_slots:
+            row[first_slot + i] = model.mask if i in again else model.offset + best[i]
+    return row, passes, margin
+
+
 def fp64_schedule(name, r):
     if name == "cosine":
         return math.cos(math.pi * r / 2)

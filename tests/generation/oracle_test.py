@@ -159,6 +159,41 @@ def test_partly_known_image(model, model_dir, tmp_path, known, steps, guidance, 
     assert all(c == a for c, a in zip(codes, answer["codes"]) if c >= 0)
 
 
+REASONED = [  # prompt length, codes known, M, (tokens, block, steps, cfg), (steps, guidance)
+    (6, 0, 30, (16, 16, 16, 0.0), (6, 0.0)),
+    (6, 0, 24, (16, 4, 8, 0.0), (5, 2.5)),
+    (9, 0, 22, (12, 6, 4, 0.0), (4, 3.5)),  # all that the budget leaves
+    (5, 0, 40, (24, 8, 12, 1.5), (6, 1.0)),
+    (5, 7, 20, (6, 3, 4, 0.0), (4, 2.0)),
+    (5, 16, 20, (6, 6, 3, 0.0), (4, 2.0)),  # nothing left to draw
+]
+
+
+@pytest.mark.parametrize("compat", ["reference", "fixed"])
+@pytest.mark.parametrize("case", REASONED, ids=str)
+def test_reasoning_before_drawing(model, model_dir, tmp_path, case, compat):
+    length, known, budget, think, image = case
+    prompt = [SPECIAL["bos"], *prompt_of(length - 1, seed=budget), SPECIAL["end_header"]]
+    codes = [c if i < known else -1 for i, c in enumerate(random.Random(9).choices(range(model.codebook), k=16))]
+    (tmp_path / "codes.json").write_text(json.dumps(codes))
+    answer = run("t2i", model_dir, "--think", prompt_ids=prompt, grid="4x4", max_text_length=budget, think_tokens=think[0],
+                 think_block=think[1], think_steps=think[2], think_cfg_scale=think[3], steps=image[0], guidance_scale=image[1],
+                 compat=compat, init_codes=tmp_path / "codes.json")
+    row, passes, margin = oracle.r2i(model, prompt, codes, budget, think, image, compat)
+    agree(("reasoned", case, compat), answer["ids"], row, margin)
+    if answer["ids"] == row:
+        assert answer["nfe"] == passes
+        assert answer["reasoning_ids"] == row[1 + len(prompt):1 + len(prompt) + think[0]]
+        assert answer["codes"] == [id - model.offset for id in row[budget + 2:-1]]
+
+
+def test_reasoning_takes_what_the_prompt_leaves_of_the_budget(model, model_dir):
+    prompt = [SPECIAL["bos"], *prompt_of(4, seed=2)]
+    answer = run("t2i", model_dir, "--think", prompt_ids=prompt, grid="4x4", max_text_length=15, steps=3)
+    row, _, margin = oracle.r2i(model, prompt, [-1] * 16, 15, (10, 10, 10, 0.0), (3, 0.0))
+    agree(("all of the budget",), answer["ids"], row, margin)
+
+
 @pytest.mark.parametrize("own", [13, 20, 513])
 def test_unconditional_prefix_of_another_length(model, model_dir, own):
     caption = prompt_of(6, seed=1)
@@ -185,6 +220,10 @@ BAD = [  # verb, flags, exit status, part of the message
     ("t2i", ["--prompt-ids", "1,2"], 2, "--output"),
     ("t2i", ["--prompt-ids", "1,2", "--json", "--grid", "4by4"], 2, "4by4"),
     ("t2i", ["--prompt-ids", "1,2,3,4", "--json", "--max-text-length", "5"], 1, "found 6 tokens"),
+    ("t2i", ["--prompt-ids", "1,2,3", "--json", "--think", "--max-text-length", "9", "--think-tokens", "6"], 1, "found 6 tokens to generate, expected at most 5: a prompt of 4 tokens"),
+    ("t2i", ["--prompt-ids", "1,2,3", "--json", "--think", "--max-text-length", "4"], 1, "expected at most 0"),
+    ("t2i", ["--prompt-ids", "1,2,3", "--json", "--think", "--max-text-length", "40", "--think-tokens", "12", "--think-block", "5"], 1, "block-length: found 5"),
+    ("t2i", ["--prompt-ids", "1,2,3", "--json", "--think-tokens", "6"], 2, "--think"),
     ("mmu", ["--prompt", "x"], 2, "--image"),
     ("extrapolate", ["--prompt-ids", "1", "--json", "--direction", "right"], 2, "--image or --init-codes"),
 ]

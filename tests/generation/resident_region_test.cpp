@@ -61,6 +61,21 @@ TEST_CASE("a row whose answer ended is seen to have ended one step late, and los
   CHECK(std::any_of(on_host.begin(), on_host.end(), [](const auto& row) { return row.nfe > 8; }));
 }
 
+TEST_CASE("a picture is drawn behind reasoning that ended early on the device as on the host") {
+  std::vector<float> logits(100, 0.0f);
+  logits[51] = 2.0f, logits[7] = 2.5f;
+  const Model model = tiny::scripted_model(logits);
+  std::vector<Canvas> rows;
+  for (uint32_t stream = 0; stream < 6; ++stream)
+    rows.push_back(canvases::reasoned({50, 3},
+                                      {.gen_length = 16, .block_length = 8, .steps = 16, .temperature = 1.0},
+                                      {.steps = 4, .greedy = true}, stream));
+  const auto on_host = denoise(model, rows, Residency::kHost);
+  check_equal(denoise(model, rows, Residency::kDevice), on_host);
+  CHECK(std::all_of(on_host.begin(), on_host.end(), [](const auto& row) { return row.nfe >= 5; }));
+  CHECK(std::any_of(on_host.begin(), on_host.end(), [](const auto& row) { return row.nfe < 20; }));
+}
+
 TEST_CASE("rows of like settings share steps; a picture takes exactly its steps' forward passes") {
   struct Counter : Observer {
     bool wants_tokens() const override { return false; }

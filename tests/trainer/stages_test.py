@@ -20,6 +20,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS, POCKET = ROOT / "configs/train", ROOT / "examples/pocket"
 STAGES = ["stage1_imagenet", "stage2_image_text", "stage3_instruct", "mixed_cot_text", "mixed_cot_multimodal"]
 STEPS = 8
+SHORT = json.dumps({"gen_length": 8, "steps": 8, "block_length": 8})
+# r2i's instruction and reasoning need room, which small pictures leave
+BUDGET = dict.fromkeys(STAGES, 48) | {"mixed_cot_text": 237}
+RESOLUTION = dict.fromkeys(STAGES, 64) | {"mixed_cot_text": 32}
 
 
 def read(stage):
@@ -35,6 +39,33 @@ PUBLISHED = {
     "mixed_cot_text": (512, 512, (1, 2, 1), 5e-5, 5000, 1000000, 0.1, 4, (1, 0.5, 0.5)),
     "mixed_cot_multimodal": (512, 512, (1, 2, 1), 5e-5, 5000, 1000000, 0.1, 4, (0.05, 0.6, 0.4)),
 }
+
+
+# SPEC 5.2 and 6.5: guidance and steps of pictures; tokens, steps and block of answers and of chat (of 768 published steps, 512 commit)
+VALIDATION = {
+    "stage1_imagenet": ((1.5, 12), (128, 128, 128), None),
+    "stage2_image_text": ((3, 12), (128, 128, 128), None),
+    "stage3_instruct": ((3, 12), (512, 256, 128), (512, 256, 128)),
+    "mixed_cot_text": ((5, 20), (512, 256, 128), (512, 512, 128)),
+    "mixed_cot_multimodal": ((5, 20), (512, 256, 128), (512, 512, 128)),
+}
+
+
+def sampler(value):
+    if isinstance(value, dict):
+        return value
+    return json.loads(re.sub(r"(^|\s)//[^\n]*", "", (ROOT / f"configs/sampler/{value}.json").read_text()))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_validation_decodes_as_published(stage):
+    section = read(stage)["validation"]
+    pictures, answers, chat = VALIDATION[stage]
+    drawn = sampler(section["pictures"])
+    assert (drawn["guidance_scale"], drawn["steps"]) == pictures and section["every"] == 1000
+    for name, expected in (("answers", answers), ("chat", chat)):
+        found = sampler(section[name]) if name in section else {}
+        assert tuple(found.get(key) for key in ("gen_length", "steps", "block_length")) == (expected or (None,) * 3)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -133,6 +164,11 @@ def data(tmp_path_factory):
     for i in range(3):
         (base / f"r2i/{i}.caption").write_text(f"A long story about box {i}.")
         (base / f"r2i/{i}.shortcaption").write_text(f"box {i}")
+    write_pictures(base / "validation/images", 1, ".jpg")
+    question = {"file_name": "0.jpg", "messages": [{"role": "user", "content": "Which kind?"}]}
+    (base / "validation/questions.json").write_text(json.dumps([question]))
+    (base / "validation/prompts.txt").write_text("a box\n")
+    (base / "validation/chat.jsonl").write_text(json.dumps({"question": "What is 3 + 1?"}) + "\n")
     return root
 
 
@@ -155,11 +191,12 @@ def run(data, stage, model, output, *flags):
     config = read(stage)
     overrides = small_sources(config["dataset"]["flows"], "dataset.flows")
     overrides += [f"dataset.flows.{i}.rows=2" for i in range(len(config["dataset"]["flows"]))]
-    overrides += [f"model.from={model}", f"image_tokenizer.from={POCKET}/image_tokenizer", "image_tokenizer.resolution=64",
-                  "dataset.max_seq_length=48", f"experiment.output_dir={output}", "experiment.log_every=1", "experiment.save_every=4",
+    overrides += [f"model.from={model}", f"image_tokenizer.from={POCKET}/image_tokenizer", f"image_tokenizer.resolution={RESOLUTION[stage]}",
+                  f"dataset.max_seq_length={BUDGET[stage]}", f"experiment.output_dir={output}", "experiment.log_every=1", "experiment.save_every=4",
                   "device=cpu", "dtype=fp32", f"training.max_train_steps={STEPS}", "training.gradient_accumulation_steps=1",
-                  "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
-    done = subprocess.run([PROGRAM, "train", "--config", CONFIGS / f"{stage}.json", *flags, *overrides], cwd=data, capture_output=True, text=True, timeout=300)
+                  f"validation.every={STEPS}", f"validation.answers={SHORT}", f"validation.chat={SHORT}",
+                  'validation.pictures={"steps": 3, "guidance_scale": 1.5}', "lr_scheduler.warmup_steps=1", "optimizer.learning_rate=1e-3", "loss.compat=fixed"]
+    done = subprocess.run([PROGRAM, "train", "--config", CONFIGS / f"{stage}.json", *overrides, *flags], cwd=data, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -178,6 +215,9 @@ def test_the_stages_train_one_after_the_other_on_two_processes_resume_and_genera
         assert sorted(found) == list(range(1, STEPS + 1))
         assert min(found[step] for step in range(STEPS - 2, STEPS + 1)) < found[1], (stage, found)
         model = output / f"checkpoint-{STEPS}/unwrapped_model"
+        with open(output / f"samples/step-{STEPS}/answers.jsonl") as lines:
+            tasks = [json.loads(line)["task"] for line in lines]
+        assert tasks == ["t2i"] + ["panel"] * 4 + ["mmu"] + (["chat"] if "chat_file" in read(stage)["validation"] else [])
     again = data / "runs/again"
     shutil.copytree(data / "runs" / STAGES[-1] / "checkpoint-4", again / "checkpoint-4")
     assert "at step 4" in run(data, STAGES[-1], data / "runs" / STAGES[-2] / f"checkpoint-{STEPS}/unwrapped_model", again, "--nproc", "2")
@@ -188,3 +228,21 @@ def test_the_stages_train_one_after_the_other_on_two_processes_resume_and_genera
         done = subprocess.run([PROGRAM, verb[0], "--model", model, *verb[1:]], cwd=data, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
     assert Image.open(data / "drawn.png").size[0] > 0
+
+    reason_and_draw(data)
+
+
+def reason_and_draw(data):
+    """The r2i flow alone, from the model that the stage has trained with it, until its reasoning says what its data says."""
+    stage, output = "mixed_cot_text", data / "runs/r2i"
+    flow = {"flow": "r2i", "rows": 4, "source": {"type": "r2i_folder", "path": "data/r2i"}}
+    run(data, stage, data / f"runs/{stage}/checkpoint-{STEPS}/unwrapped_model", output, f"dataset.flows={json.dumps([flow])}",
+        "training.max_train_steps=60", "validation.every=0", "experiment.save_every=60")
+    drawn = data / "reasoned.png"
+    done = subprocess.run([PROGRAM, "t2i", "--think", "--model", output / "checkpoint-60/unwrapped_model", "--prompt", "box 1", "--grid", "4x4",
+                           "--image-tokenizer", POCKET / "image_tokenizer", "--output", drawn, "--max-text-length", str(BUDGET[stage]), "--steps", "4",
+                           "--guidance-scale", "1", "--json"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert "story about box" in answer["reasoning"], answer
+    assert answer["reasoning"] in Image.open(drawn).text["parameters"]
