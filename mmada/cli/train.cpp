@@ -37,7 +37,7 @@ struct Options {
 volatile std::sig_atomic_t stop_signal = 0;  // the one thing a signal handler may write
 
 void on_stop(int signal) {
-  if (stop_signal != 0) ::_exit(128 + signal);  // asked twice: leave at once, the last checkpoint stays valid
+  if (stop_signal != 0) ::_exit(130);  // asked twice: leave at once, the last checkpoint stays valid
   stop_signal = signal;
 }
 
@@ -206,6 +206,9 @@ void run(const Options& options) {
   } catch (const NonFiniteError& error) {
     std::fprintf(stderr, "mmada: %s\n", error.what());
     throw ExitStatus{65};
+  } catch (const SaveError& error) {
+    std::fprintf(stderr, "mmada: %s\n", error.what());
+    throw ExitStatus{74};
   }
 }
 
