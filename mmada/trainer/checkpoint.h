@@ -45,6 +45,9 @@ struct CheckpointContents {
   Json state;
   /// Called in every process; writes below the checkpoint's folder in rank 0 alone.
   std::function<void(const std::string& directory)> save_model;
+  /// The same for a save in the background, where there is such a thing: called in every process, copies what
+  /// is needed; what it returns writes the copies, and is called in another thread.
+  std::function<std::function<void()>(const std::string& directory)> stage_model = nullptr;
 };
 
 /// Saves and returns the checkpoint's path; every process of the group calls it, with one folder in common.

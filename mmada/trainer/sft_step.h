@@ -40,6 +40,7 @@ class SftStep : public TrainStep {
   Json state() const override;
   void restore(const Json& state) override;
   void save_model(const std::string& directory) override;
+  std::function<void()> stage_model(const std::string& directory) override;
   Evaluation evaluate(int64_t step) override;
 
   const ShardedTransformer& transformer() const { return *transformer_; }
