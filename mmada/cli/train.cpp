@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -15,6 +16,7 @@
 #include "mmada/cli/verb.h"
 #include "mmada/core/check.h"
 #include "mmada/core/config.h"
+#include "mmada/core/thread_stack.h"
 #include "mmada/distributed/environment.h"
 #include "mmada/distributed/launch.h"
 #include "mmada/distributed/restart.h"
@@ -37,7 +39,7 @@ struct Options {
 volatile std::sig_atomic_t stop_signal = 0;  // the one thing a signal handler may write
 
 void on_stop(int signal) {
-  if (stop_signal != 0) ::_exit(128 + signal);  // asked twice: leave at once, the last checkpoint stays valid
+  if (stop_signal != 0) ::_exit(130);  // asked twice: leave at once, the last checkpoint stays valid
   stop_signal = signal;
 }
 
@@ -81,16 +83,36 @@ int64_t newest_step(const std::string& run) {
   return found.empty() ? 0 : found.front().step;
 }
 
+/// Seconds of the steps that lead to the newest checkpoint.
+double productive_seconds(const std::string& run) {
+  const auto found = list_checkpoints(run);
+  if (found.empty()) return 0;
+  return read_json_file(found.front().path + "/state.json", kLargeJson).value("productive_seconds", 0.0);
+}
+
+/// How much of the time since `begin` went into steps that count: not into starts, saves and steps done
+/// again.
+void report_goodput(double productive, std::chrono::steady_clock::time_point begin) {
+  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  std::fprintf(stderr, "mmada: goodput %.1f %%: %.1f s of %.1f s went into steps that count\n",
+               100 * productive / wall, productive, wall);
+}
+
 /// Runs this program once per process, as one run, and again after failures where that is allowed: from the
 /// newest checkpoint once the run has made one, whatever it began from.
 void run_processes(Options options) {
   const Json config = load_config(options.config, options.overrides);
   const std::string run = output_dir(config, options);
   const int64_t first = newest_step(run);
+  const double productive = productive_seconds(run);
+  const auto begin = std::chrono::steady_clock::now();
   RestartGuard guard({.restarts = options.restarts});
   for (;;) {
     const int status = launch(processes_of(options));
-    if (status == 0) return;
+    if (status == 0) {
+      if (options.restarts > 0) report_goodput(productive_seconds(run) - productive, begin);
+      return;
+    }
     if (is_final(status)) throw ExitStatus{status};
     const int64_t reached = newest_step(run);
     if (reached != first) options.resume = "latest";
@@ -105,14 +127,15 @@ void run_processes(Options options) {
 }
 
 /// Leaves what this process knows in the run's folder, and ends it: it would wait for the other in vain.
-void report_lost_rank(const std::string& run, const LostRank& lost) {
+void report_lost_rank(const std::string& run, const WatchedThread& training, const LostRank& lost) {
   const auto seconds = static_cast<double>(lost.silence.count()) / 1000;
   const Json record = {{"silent_rank", lost.silent_rank},
                        {"silence_seconds", seconds},
                        {"rank", lost.rank},
                        {"step", lost.step},
                        {"collectives", lost.collectives},
-                       {"last_collective", lost.last_collective}};
+                       {"last_collective", lost.last_collective},
+                       {"stack", training.stack(std::chrono::milliseconds(500))}};
   const std::string path = cat(run, "/flight-rank-", lost.rank, ".json");
   std::fprintf(stderr,
                "mmada: rank %d has shown no sign of life for %.1f s: rank %d ends in step %lld, see %s\n",
@@ -195,7 +218,9 @@ void run(const Options& options) {
   hooks.terminal = ::isatty(STDERR_FILENO) != 0;
   hooks.stop = [] { return stop_signal != 0; };
   hooks.force = options.force;
-  hooks.lost = [run = output_dir(config, options)](const LostRank& lost) { report_lost_rank(run, lost); };
+  hooks.lost = [run = output_dir(config, options), training = WatchedThread()](const LostRank& lost) {
+    report_lost_rank(run, training, lost);
+  };
   try {
     const TrainOutcome outcome = train(config, options.config, hooks);
     if (process_environment().rank != 0) return;
@@ -206,6 +231,9 @@ void run(const Options& options) {
   } catch (const NonFiniteError& error) {
     std::fprintf(stderr, "mmada: %s\n", error.what());
     throw ExitStatus{65};
+  } catch (const SaveError& error) {
+    std::fprintf(stderr, "mmada: %s\n", error.what());
+    throw ExitStatus{74};
   }
 }
 

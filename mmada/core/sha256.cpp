@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include "mmada/core/check.h"
@@ -94,12 +96,14 @@ std::string sha256_hex(std::string_view data) {
 
 std::string sha256_file(const std::string& path) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  MMADA_CHECK(file != nullptr, path, ": cannot be opened for reading");
+  MMADA_CHECK(file != nullptr, path,
+              ": cannot be opened for reading: ", std::generic_category().message(errno));
   Sha256 hash;
   std::vector<uint8_t> buffer(1 << 20);
   while (const size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get()))
     hash.update(buffer.data(), got);
-  MMADA_CHECK(std::ferror(file.get()) == 0, path, ": reading failed");
+  MMADA_CHECK(std::ferror(file.get()) == 0, path,
+              ": reading failed: ", std::generic_category().message(errno));
   return hex(hash.digest());
 }
 

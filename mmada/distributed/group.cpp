@@ -55,6 +55,13 @@ c10::intrusive_ptr<c10d::Backend> checked(const c10::intrusive_ptr<c10d::Backend
   return c10::make_intrusive<c10d::ProcessGroupWrapper>(backend, gloo(prefix, store, environment, options));
 }
 
+/// Adds the time of its life to a sum.
+struct Stopwatch {
+  std::chrono::nanoseconds* sum;
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+  ~Stopwatch() { *sum += std::chrono::steady_clock::now() - begin; }
+};
+
 }  // namespace
 
 struct Group::Connection {
@@ -62,6 +69,7 @@ struct Group::Connection {
   c10::intrusive_ptr<c10d::ProcessGroup> group;
   std::atomic<int64_t> step = 0, collectives = 0;
   std::atomic<const char*> last = "none";
+  std::chrono::nanoseconds spent{};      // in collectives
   std::unique_ptr<Heartbeat> heartbeat;  // reads the above
 };
 
@@ -116,6 +124,10 @@ void Group::at_step(int64_t step) const {
   if (connection_) connection_->step = step;
 }
 
+double Group::seconds_in_collectives() const {
+  return connection_ ? std::chrono::duration<double>(connection_->spent).count() : 0.0;
+}
+
 void Group::Work::wait() {
   if (wait_) std::exchange(wait_, nullptr)();
 }
@@ -131,8 +143,12 @@ Group::Work Group::start(const char* collective, const Start& start) const {
   connection_->last = collective;
   Work work;
   try {
-    const c10::intrusive_ptr<c10d::Work> under_way = start(*connection_->group);
-    work.wait_ = [under_way, failed] {
+    const auto under_way = [&] {
+      const Stopwatch stopwatch{&connection_->spent};
+      return start(*connection_->group);
+    }();
+    work.wait_ = [under_way, failed, here = connection_] {
+      const Stopwatch stopwatch{&here->spent};
       try {
         under_way->wait();
       } catch (const std::exception& error) {

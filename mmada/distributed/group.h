@@ -66,6 +66,8 @@ class Group {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  /// Seconds that this process has spent in collectives so far, most of them waiting for others.
+  double seconds_in_collectives() const;
 
   /// out [size x n] receives every rank's in [n], in rank order.
   Work all_gather(const at::Tensor& out, const at::Tensor& in) const;

@@ -55,7 +55,7 @@ std::vector<std::string> environment_of(const LaunchOptions& options, int rank, 
 sigset_t watched_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGCHLD, SIGINT, SIGTERM}) sigaddset(&set, signal);
+  for (const int signal : {SIGCHLD, SIGINT, SIGTERM, SIGUSR1}) sigaddset(&set, signal);
   return set;
 }
 
@@ -143,7 +143,7 @@ int launch(const LaunchOptions& options) {
   std::optional<Clock::time_point> kill_at;
   while (!processes.empty()) {
     const int signal = signals.next(std::chrono::milliseconds(200));
-    if (signal == SIGINT || signal == SIGTERM) processes.signal_all(signal);
+    if (signal == SIGINT || signal == SIGTERM || signal == SIGUSR1) processes.signal_all(signal);
     for (const auto& [rank, status] : processes.reap()) {
       if (options.failed) options.failed(rank, status);
       if (result != 0) continue;

@@ -21,7 +21,7 @@ struct LaunchOptions {
 };
 
 /// Starts the processes (no fork of this one's threads), each with the variables of process_environment(),
-/// and waits for them. SIGINT and SIGTERM are passed on. When one fails the others get SIGTERM, and SIGKILL
+/// and waits for them. SIGINT, SIGTERM and SIGUSR1 are passed on. When one fails the others get SIGTERM, and SIGKILL
 /// ten seconds later. Returns 0 when all ended with 0, else the status of the first that failed (128 + n for
 /// signal n). Throws when the program cannot be started.
 int launch(const LaunchOptions& options);

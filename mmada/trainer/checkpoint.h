@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "mmada/core/check.h"
 #include "mmada/core/json.h"
 #include "mmada/distributed/group.h"
 
@@ -21,6 +22,13 @@ struct CheckpointTensor {
   at::Tensor tensor;                ///< fp32 or fp64, contiguous
   std::vector<int64_t> shape = {};  ///< of the whole
   int64_t offset = 0;               ///< of the piece in the flattened whole
+};
+
+/// A checkpoint could not be saved: path, bytes and reason. Those saved before it stand. Programs exit with
+/// status 74.
+class SaveError : public Error {
+ public:
+  using Error::Error;
 };
 
 /// A training checkpoint of R processes: RUN/checkpoint-N/ holds
@@ -37,12 +45,16 @@ struct CheckpointContents {
   Json state;
   /// Called in every process; writes below the checkpoint's folder in rank 0 alone.
   std::function<void(const std::string& directory)> save_model;
+  /// The same for a save in the background, where there is such a thing: called in every process, copies what
+  /// is needed; what it returns writes the copies, and is called in another thread.
+  std::function<std::function<void()>(const std::string& directory)> stage_model = nullptr;
 };
 
 /// Saves and returns the checkpoint's path; every process of the group calls it, with one folder in common.
-/// Refuses non-finite tensors and a disk without room for it: what fails in one process fails in all. An
-/// existing checkpoint of this step is replaced in one exchange. Then removes the oldest checkpoints beyond
-/// `total_limit` (0: keeps all), but only after the new one was read back and verified.
+/// Refuses non-finite tensors and a disk without room for it. What fails in one process is a SaveError in
+/// all; what it had written is removed. An existing checkpoint of this step is replaced in one exchange. Then
+/// removes the oldest checkpoints beyond `total_limit` (0: keeps all), but only after the new one was read
+/// back and verified.
 std::string save_checkpoint(const std::string& run_directory, const CheckpointContents& contents,
                             int64_t total_limit, const Group& group = {});
 

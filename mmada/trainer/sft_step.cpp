@@ -180,12 +180,17 @@ void SftStep::restore(const Json& state) {
 }
 
 void SftStep::save_model(const std::string& directory) {
+  group().agree("saving the model", stage_model(directory));
+}
+
+std::function<void()> SftStep::stage_model(const std::string& directory) {
   const bool writes = group().rank() == 0;
-  Model model = model_;
-  model.transformer = transformer_->whole(options_.weights.device(at::kCPU), writes);
-  group().agree("saving the model", [&] {
-    if (writes) mmada::save_model(model, directory, options_.tokenizer_source);
-  });
+  const auto model = std::make_shared<Model>(model_);
+  model->transformer = transformer_->whole(options_.weights.device(at::kCPU), writes);
+  if (!writes) return [] {};
+  return [model, directory, tokenizer_source = options_.tokenizer_source] {
+    mmada::save_model(*model, directory, tokenizer_source);
+  };
 }
 
 /// Fresh samples of the first t2i flow, the same ones at every validation.

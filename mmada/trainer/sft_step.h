@@ -42,6 +42,7 @@ class SftStep : public TrainStep {
   Json state() const override;
   void restore(const Json& state) override;
   void save_model(const std::string& directory) override;
+  std::function<void()> stage_model(const std::string& directory) override;
   Evaluation evaluate(int64_t step) override;
   bool validates(int64_t step) const override { return options_.validation.due(step); }
   Evaluation validate(int64_t step, const std::string& directory) override;

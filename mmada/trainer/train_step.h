@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,12 @@ class TrainStep {
   virtual void restore(const Json& state) = 0;
   /// Writes the model in its published layout into a new or existing directory, in rank 0.
   virtual void save_model(const std::string& directory) = 0;
+  /// save_model() in two parts: copies the weights as they are now and returns what writes the copies, which
+  /// another thread calls while training goes on. This one has written everything when it returns.
+  virtual std::function<void()> stage_model(const std::string& directory) {
+    save_model(directory);
+    return [] {};
+  }
   /// Measures the current weights; changes no state. What was found is rank 0's.
   virtual Evaluation evaluate(int64_t step) = 0;
   /// Whether validate() is wanted after this step.

@@ -48,6 +48,8 @@ auto at_step(int64_t step, Work&& work) {
     return work();
   } catch (const NonFiniteError&) {
     throw;
+  } catch (const SaveError&) {
+    throw;
   } catch (const Error& error) {
     throw Error(cat("step ", step, ": ", error.what()));
   }
@@ -59,14 +61,7 @@ auto at_step(int64_t step, Work&& work) {
 class Trainer::Interval {
  public:
   void add(const MetricValues& values, const StepReport& report) {
-    for (const auto& [name, value] : values) {
-      const auto same =
-          std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
-      if (same == sums_.end())
-        sums_.push_back({name, value, 1});
-      else
-        same->total += value, ++same->count;
-    }
+    for (const auto& [name, value] : values) add(name, value);
     tokens_ += report.tokens;
     padded_tokens_ += report.padded_tokens;
     rows_ += report.rows;
@@ -79,6 +74,14 @@ class Trainer::Interval {
     const auto begin = std::chrono::steady_clock::now();
     work();
     begin_ += std::chrono::steady_clock::now() - begin;
+  }
+  void add(const std::string& name, double value) {
+    const auto same =
+        std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
+    if (same == sums_.end())
+      sums_.push_back({name, value, 1});
+    else
+      same->total += value, ++same->count;
   }
   double tokens_per_second() const { return static_cast<double>(tokens_) / seconds_since(begin_); }
   /// The means and the rates; starts the next interval. `peak_flops` is that of all processes per second; 0:
@@ -118,6 +121,7 @@ TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
   options.log_every = experiment.integer("log_every", 1, kMaxSteps, options.log_every);
   options.evaluate_every = experiment.integer("evaluate_every", 0, kMaxSteps, 0);
   options.checkpoints_total_limit = experiment.integer("checkpoints_total_limit", 0, 1 << 20, 0);
+  options.async_save = experiment.boolean("async_save", options.async_save);
   options.resume_from_checkpoint =
       experiment.string("resume_from_checkpoint", options.resume_from_checkpoint);
   options.tensorboard = experiment.boolean("tensorboard", options.tensorboard);
@@ -144,7 +148,9 @@ Trainer::Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks)
       hooks_(std::move(hooks)),
       group_(step_.group()),
       device_(device_of(step_)),
-      optimizer_(step_.parameters(), options_.optimizer, group_) {
+      optimizer_(step_.parameters(), options_.optimizer, group_),
+      saver_({options_.output_dir, options_.checkpoints_total_limit, options_.async_save}, group_),
+      stragglers_({"data", "compute"}) {
   if (group_.rank() != 0) hooks_.log = nullptr;
 }
 
@@ -159,6 +165,7 @@ void Trainer::restore(const std::string& path) {
   fields.integer("step", 0, kMaxSteps);
   optimizer_.set_steps(fields.integer("optimizer_steps", 0, kMaxSteps));
   optimizer_.publish();
+  productive_seconds_ = fields.number("productive_seconds", 0.0, 1e18, 0.0);
   const int64_t threads = fields.integer("threads", 1, 1 << 20);
   if (threads != at::get_num_threads())
     notice(cat("note: the checkpoint was made with ", threads, " threads, this process has ",
@@ -172,7 +179,11 @@ void Trainer::restore(const std::string& path) {
     notice(cat("note: the checkpoint's seed is ", seed, ", this run's is ", options_.seed));
   const Json& own = fields.raw("train_step");
   if (!own.is_object()) fields.fail("train_step", "nothing", "the data positions");
-  step_.restore(own);
+  try {
+    step_.restore(own);
+  } catch (const Error& error) {  // names the file alone
+    throw Error(cat(path, "/", error.what()));
+  }
   if (fields.raw("config") != options_.config)
     notice("note: the configuration differs from the checkpoint's");
   for (const char* informative : {"versions", "lr_scale"}) fields.ignore(informative);
@@ -218,6 +229,7 @@ Json Trainer::state(int64_t step) const {
   return {{"format_version", kFormatVersion},
           {"step", step},
           {"optimizer_steps", optimizer_.steps()},
+          {"productive_seconds", productive_seconds_},
           {"seed", options_.seed},
           {"lr_scale", options_.lr_scheduler.factor(step)},
           {"threads", at::get_num_threads()},
@@ -227,17 +239,31 @@ Json Trainer::state(int64_t step) const {
           {"config", options_.config}};
 }
 
-std::string Trainer::save(int64_t step) {
+/// Returns the seconds that training stood still.
+double Trainer::save(int64_t step) {
+  const auto begin = std::chrono::steady_clock::now();
   const CheckpointContents contents{
       .step = step,
       .tensors = optimizer_.state(),
       .state = state(step),
-      .save_model = [&](const std::string& directory) {
-        step_.save_model(directory + "/unwrapped_model");
-        if (optimizer_.has_ema())
-          optimizer_.with_ema([&] { step_.save_model(directory + "/unwrapped_model_ema"); });
-      }};
-  return save_checkpoint(options_.output_dir, contents, options_.checkpoints_total_limit, group_);
+      .save_model =
+          [&](const std::string& directory) {
+            step_.save_model(directory + "/unwrapped_model");
+            if (optimizer_.has_ema())
+              optimizer_.with_ema([&] { step_.save_model(directory + "/unwrapped_model_ema"); });
+          },
+      .stage_model =
+          [&](const std::string& directory) {
+            std::vector<std::function<void()>> parts{step_.stage_model(directory + "/unwrapped_model")};
+            if (optimizer_.has_ema())
+              optimizer_.with_ema(
+                  [&] { parts.push_back(step_.stage_model(directory + "/unwrapped_model_ema")); });
+            return [parts] {
+              for (const auto& part : parts) part();
+            };
+          }};
+  saver_.save(contents);
+  return seconds_since(begin);
 }
 
 /// Whether the step's update can be made: the same answer in every process, for both numbers are common.
@@ -248,15 +274,41 @@ bool Trainer::accept(const StepReport& report, double norm, int64_t step) {
   }
   const std::string found = cat("step ", step, ": found loss ", report.loss, " and gradient norm ", norm,
                                 ", expected finite values: ");
-  if (++skipped_ > options_.max_skipped_steps)
+  if (++skipped_ > options_.max_skipped_steps) {
+    saver_.finish();  // of a step before: it is good
     throw NonFiniteError(cat(found, "stopped after ", skipped_,
                              " such steps in a row; no update was made in them and nothing was saved"));
+  }
   notice(found + "skipped, the weights stay as they were");
   return false;
 }
 
-/// Whether any process was asked to: the others go along.
-bool Trainer::asked_to_stop() const { return group_.largest({hooks_.stop() ? 1 : 0}).front() > 0; }
+/// What the processes tell each other between two steps, in one collective: who was asked to stop (the others
+/// go along), how the save goes, and what time their own work took. Returns whether to stop.
+bool Trainer::meet(int64_t step) {
+  constexpr int64_t kValues = 4;
+  constexpr double kMicroseconds = 1e6;
+  const std::vector<int64_t> own{hooks_.stop() ? 1 : 0, saver_.progress(),
+                                 std::llround(own_time_.data * kMicroseconds),
+                                 std::llround(own_time_.compute * kMicroseconds)};
+  const at::Tensor all = at::empty({group_.size() * kValues}, at::kLong);
+  group_.all_gather(all, at::tensor(own, at::kLong)).wait();
+  const auto of_all = all.accessor<int64_t, 1>();
+  int64_t stop = 0, progress = 0;
+  std::vector<std::vector<double>> seconds;
+  for (int64_t i = 0; i < all.numel(); i += kValues) {
+    stop = std::max(stop, of_all[i]);
+    progress = std::max(progress, of_all[i + 1]);
+    seconds.push_back({static_cast<double>(of_all[i + 2]) / kMicroseconds,
+                       static_cast<double>(of_all[i + 3]) / kMicroseconds});
+  }
+  saver_.advance(progress);
+  for (const Straggler& slow : stragglers_.observe(seconds))
+    notice(cat("step ", step, ": rank ", slow.rank, " of ", group_.size(), " is slow in ", slow.phase,
+               ": found ", number_text("%.3f", slow.seconds), " s of its own work a step, the others take ",
+               number_text("%.3f", slow.expected), " s"));
+  return stop > 0;
+}
 
 void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) const {
   const auto& [values, images, texts] = found;
@@ -271,6 +323,8 @@ void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) co
 }
 
 StepReport Trainer::one_step(int64_t step, Interval* interval) {
+  const auto begin = std::chrono::steady_clock::now();
+  const double waited = group_.seconds_in_collectives();
   optimizer_.zero_grad();
   const StepReport report = step_.compute(step);
   const double norm = optimizer_.grad_norm();
@@ -286,6 +340,10 @@ StepReport Trainer::one_step(int64_t step, Interval* interval) {
   }
   values.emplace_back("skipped_step", skipped_ > 0 ? 1.0 : 0.0);
   interval->add(values, report);
+  const double seconds = seconds_since(begin);
+  productive_seconds_ += seconds;
+  const double own = seconds - (group_.seconds_in_collectives() - waited);
+  own_time_ = {.data = report.data_seconds, .compute = std::max(0.0, own - report.data_seconds)};
   return report;
 }
 
@@ -316,7 +374,7 @@ TrainOutcome Trainer::run() {
   int64_t saved = -1;
   while (outcome.step < options_.max_train_steps) {
     group_.at_step(outcome.step);
-    outcome.stopped = at_step(outcome.step, [&] { return asked_to_stop(); });
+    outcome.stopped = at_step(outcome.step, [&] { return meet(outcome.step); });
     if (outcome.stopped) break;
     const StepReport report = at_step(outcome.step, [&] { return one_step(outcome.step, &interval); });
     ++outcome.step;
@@ -337,12 +395,14 @@ TrainOutcome Trainer::run() {
       });
     }
     if (options_.save_every > 0 && outcome.step % options_.save_every == 0) {
-      interval.aside([&] { outcome.checkpoint = save(outcome.step); });
+      interval.aside([&] { interval.add("save_stall_seconds", save(outcome.step)); });
       saved = outcome.step;
     }
   }
   progress.finish();
-  if (saved != outcome.step && outcome.step > first) outcome.checkpoint = save(outcome.step);
+  if (saved != outcome.step && outcome.step > first) save(outcome.step);
+  saver_.finish();
+  outcome.checkpoint = saver_.latest();
   if (outcome.stopped) notice(cat("stopped at step ", outcome.step));
   return outcome;
 }

@@ -11,8 +11,10 @@
 
 #include "mmada/core/check.h"
 #include "mmada/core/json.h"
+#include "mmada/trainer/checkpoint_saver.h"
 #include "mmada/trainer/lr_schedule.h"
 #include "mmada/trainer/optimizer.h"
+#include "mmada/trainer/straggler.h"
 #include "mmada/trainer/train_step.h"
 
 namespace mmada {
@@ -32,6 +34,8 @@ struct TrainerOptions {
   int64_t log_every = 10;
   int64_t evaluate_every = 0;  ///< 0: never
   int64_t checkpoints_total_limit = 0;
+  /// Checkpoints are copied into host memory and written while training goes on (CheckpointSaver).
+  bool async_save = false;
   std::string resume_from_checkpoint = "latest";  ///< "latest", "none" or a checkpoint's path
   bool tensorboard = true;
   double max_grad_norm = 1.0;  ///< 0: no clipping
@@ -75,14 +79,18 @@ class Trainer {
 
  private:
   class Interval;
+  /// Seconds of the last step that were this process's own work.
+  struct OwnTime {
+    double data = 0, compute = 0;
+  };
 
   int64_t resume();
   void restore(const std::string& path);
   Json state(int64_t step) const;
-  std::string save(int64_t step);
+  double save(int64_t step);
   std::string find_checkpoint() const;
-  bool asked_to_stop() const;
   MetricValues measured(Interval* interval) const;
+  bool meet(int64_t step);
   StepReport one_step(int64_t step, Interval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
   void record(int64_t step, const Evaluation& found, Metrics* metrics) const;
@@ -94,7 +102,11 @@ class Trainer {
   Group group_;
   c10::Device device_;
   AdamW optimizer_;
-  int64_t skipped_ = 0;  ///< steps in a row, up to now
+  CheckpointSaver saver_;
+  StragglerWatch stragglers_;
+  OwnTime own_time_;
+  double productive_seconds_ = 0;  ///< of the whole run's steps, those that were lost left out
+  int64_t skipped_ = 0;            ///< steps in a row, up to now
 };
 
 }  // namespace mmada

@@ -2,6 +2,7 @@
 """`mmada train --nproc`: the steps of one process, interruptions, other numbers of processes, dead ranks."""
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -149,6 +150,8 @@ def test_a_rank_that_stands_still_is_named_by_the_others_within_a_second_of_the_
     for rank in others:
         record = json.loads((tmp_path / f"flight-rank-{rank}.json").read_text())
         assert record["silent_rank"] == hung and record["step"] >= 3 and record["collectives"] > 0
+        stack = "\n".join(record["stack"])  # where it waits for the one that stands still
+        assert "mmada::Group" in stack and "mmada::Trainer::run" in stack, stack
     assert not (tmp_path / f"flight-rank-{hung}.json").exists()
 
 
@@ -159,6 +162,10 @@ def test_a_run_that_is_allowed_to_starts_again_from_its_last_checkpoint(config, 
     os.kill(ranks_of(process)[1], signal.SIGKILL)
     _, log = process.communicate(timeout=120)
     assert process.returncode == 0 and "starting again in 1 s" in log and "at step 5" in log
+    goodput = re.search(r"goodput ([\d.]+) %: ([\d.]+) s of ([\d.]+) s", log)
+    share, productive, wall = map(float, goodput.groups())
+    assert 0 < productive < wall and share == pytest.approx(100 * productive / wall, abs=100 * 0.1 / wall)
+    assert wall - productive > 1  # the wait before the second start, at least
     assert losses(tmp_path) == losses(pair)
     assert weights_hash(tmp_path) == weights_hash(pair)
 

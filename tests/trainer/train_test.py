@@ -68,6 +68,19 @@ def test_a_stopped_run_saves_exits_0_and_continues_bit_for_bit(config, tmp_path,
     assert weights_hash(tmp_path) == weights_hash(straight(config))
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_saving_in_the_background_changes_no_bit(config, tmp_path, processes):
+    saves = ["experiment.save_every=1", "experiment.checkpoints_total_limit=3", "--nproc", processes]
+    train(config, f"experiment.output_dir={tmp_path}/at_once", *saves)
+    train(config, f"experiment.output_dir={tmp_path}/beside", *saves, "experiment.async_save=true")
+    assert losses(tmp_path / "beside") == losses(tmp_path / "at_once")
+    for step in range(STEPS - 2, STEPS + 1):
+        assert weights_hash(tmp_path / "beside", step) == weights_hash(tmp_path / "at_once", step)
+    assert len(glob.glob(f"{tmp_path}/beside/*checkpoint-*")) == 3
+    stalls = [entry["save_stall_seconds"] for entry in metrics(tmp_path / "beside").values() if "save_stall_seconds" in entry]
+    assert len(stalls) == STEPS - 1  # that of the last step has no line after it
+
+
 def test_a_damaged_newest_checkpoint_is_named_and_passed_over(config, tmp_path):
     for step in (5, 10):
         shutil.copytree(f"{straight(config)}/checkpoint-{step}", tmp_path / f"checkpoint-{step}")

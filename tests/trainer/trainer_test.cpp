@@ -4,11 +4,14 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <map>
 #include <sstream>
+#include <thread>
 
 #include "mmada/trainer/checkpoint.h"
 #include "tests/distributed/ranks.h"
@@ -40,8 +43,12 @@ class Pull final : public TrainStep {
   const Group& group() const override { return group_; }
   double flops = 0;  ///< of a step, as reported
 
+  /// Lets a step take time in this process; returns how much of it was for data.
+  std::function<double(int64_t step)> delay = [](int64_t) { return 0.0; };
+
   StepReport compute(int64_t step) override {
     const at::NoGradGuard no_grad;
+    const double data_seconds = delay(step);
     before_.push_back(piece_.detach().clone());
     piece_.mutable_grad().copy_(piece_ - 3.0);
     double loss = 0.5 * (piece_ - 3.0).square().sum().item<double>();
@@ -52,7 +59,12 @@ class Pull final : public TrainStep {
       else
         piece_.mutable_grad()[1] = poison->second.value;
     }
-    return {.loss = group_.sum({loss}).front(), .parts = {}, .rows = 1, .tokens = 3, .flops = flops};
+    return {.loss = group_.sum({loss}).front(),
+            .parts = {},
+            .rows = 1,
+            .tokens = 3,
+            .flops = flops,
+            .data_seconds = data_seconds};
   }
 
   Json state() const override { return Json::object(); }
@@ -200,6 +212,50 @@ TEST_CASE("asking one process to stop stops all of them at one step, with a chec
   fs::remove_all(MMADA_TEST_TMP "/stop");
   CHECK(test::run_ranks("[.stop]", 2) == 0);
   CHECK_FALSE(verify_checkpoint(MMADA_TEST_TMP "/stop/checkpoint-5").has_value());
+}
+
+TEST_CASE("one slow process among several", "[.slow]") {
+  const Group group = test::connect();
+  Pull step(group, {});
+  const bool in_data = group.size() == 2;
+  step.delay = [&](int64_t) {
+    const double seconds = group.rank() == 1 ? 0.04 : 0.01;
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    return in_data ? seconds : 0.0;
+  };
+  std::ostringstream log;
+  Trainer(step, options("slow", 20), {.log = &log}).run();
+  const std::string wanted =
+      cat("rank 1 of ", group.size(), " is slow in ", in_data ? "data" : "compute", ": found 0.0");
+  INFO(log.str());
+  CHECK((log.str().find(wanted) != std::string::npos) == (group.rank() == 0));
+}
+
+TEST_CASE(
+    "a slow process is named in the log with the phase it loses time in, not the ones that wait for it") {
+  for (const int processes : {2, 3}) {
+    fs::remove_all(MMADA_TEST_TMP "/slow");
+    CHECK(test::run_ranks("[.slow]", processes) == 0);
+  }
+}
+
+TEST_CASE("a run that goes wrong beside a save in every rank", "[.beside]") {
+  const Group group = test::connect();
+  std::map<int64_t, Poison> poisons;
+  for (const int64_t step : {2, 3, 4}) poisons[step] = {.place = Poison::Place::kLoss, .rank = 0};
+  Pull step(group, poisons);
+  TrainerOptions with_saves = options("beside", 20);
+  with_saves.save_every = 2;
+  with_saves.async_save = true;
+  CHECK_THROWS_AS(Trainer(step, with_saves, {}).run(), NonFiniteError);
+}
+
+TEST_CASE("a save that was under way when a run goes wrong is finished: its weights are good") {
+  fs::remove_all(MMADA_TEST_TMP "/beside");
+  CHECK(test::run_ranks("[.beside]", 2) == 0);
+  const auto found = list_checkpoints(MMADA_TEST_TMP "/beside");
+  REQUIRE(found.size() == 2);  // of the steps 2 and 4
+  CHECK_FALSE(verify_checkpoint(found[0].path).has_value());
 }
 
 }  // namespace

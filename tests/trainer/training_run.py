@@ -30,7 +30,7 @@ def metrics(run):
 
 def losses(run):
     """The parts of the metrics that must not depend on the clock, by step."""
-    timed = {"rows_per_second", "tokens_per_second", "data_share", "mfu", "memory_bytes"}
+    timed = {"rows_per_second", "tokens_per_second", "data_share", "mfu", "memory_bytes", "save_stall_seconds"}
     return {step: {k: v for k, v in entry.items() if k not in timed} for step, entry in metrics(run).items()}
 
 
