@@ -34,6 +34,7 @@ int run(int argc, char** argv) {
   add_infill(app);
   add_bench(app);
   add_completion(app);
+  add_convert(app);
   add_data(app);
   add_detokenize(app);
   add_info(app);

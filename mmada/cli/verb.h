@@ -15,6 +15,7 @@ namespace mmada::cli {
 void add_bench(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_completion(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_data(CLI::App& app);
 void add_detokenize(CLI::App& app);
 void add_eval(CLI::App& app);
@@ -28,6 +29,9 @@ void add_t2i(CLI::App& app);
 void add_text(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_train(CLI::App& app);
+
+/// What convert makes, each a subcommand of it.
+void add_convert_merge(CLI::App& convert);
 
 /// The media of tokenize and detokenize, each a subcommand of those verbs.
 void add_detokenize_image(CLI::App& media);

@@ -24,8 +24,6 @@ std::string without(const std::string& name, std::string_view suffix) {
   return name.substr(0, name.size() - suffix.size());
 }
 
-at::Tensor row_lengths(const at::Tensor& weight) { return at::linalg_vector_norm(weight, 2, 1); }
-
 /// Every number uniform within 1 / sqrt(I), a stream for each row.
 void draw_a(const std::string& name, const at::Tensor& a, uint64_t seed) {
   const at::Tensor values = at::empty(a.sizes(), at::kFloat);
@@ -40,6 +38,8 @@ void draw_a(const std::string& name, const at::Tensor& a, uint64_t seed) {
 }
 
 }  // namespace
+
+at::Tensor row_lengths(const at::Tensor& weight_OI) { return at::linalg_vector_norm(weight_OI, 2, 1); }
 
 bool LoraOptions::adapts(const std::string& name) const {
   const size_t blocks = name.find(kBlocks);
@@ -101,14 +101,10 @@ at::Tensor project(const at::Tensor& x, const AdaptedWeight& weight) {
   return sum * (weight.magnitude / lengths).to(sum.scalar_type());
 }
 
-void initialize_adapter(const std::string& name, const at::Tensor& tensor, const FrozenWeight& base,
-                        uint64_t seed) {
-  if (name.ends_with(".lora_A.weight"))
-    draw_a(name, tensor, seed);
-  else if (name.ends_with(".lora_B.weight"))
-    at::Tensor(tensor).zero_();
-  else
-    at::Tensor(tensor).copy_(row_lengths(dequantise(base, at::kFloat)));
+void initialize_adapter(const std::string& name, const at::Tensor& tensor, uint64_t seed) {
+  if (name.ends_with(".lora_A.weight")) return draw_a(name, tensor, seed);
+  MMADA_CHECK(name.ends_with(".lora_B.weight"), "adapter: found the tensor ", name, ", expected lora_A or lora_B");
+  at::Tensor(tensor).zero_();
 }
 
 }  // namespace mmada

@@ -51,8 +51,9 @@ struct AdaptedWeight {
 at::Tensor project(const at::Tensor& x, const AdaptedWeight& weight);
 /// The plain weight [O, I] that does the same, in fp32 (fp64 where the adapter's type is).
 at::Tensor merge(const AdaptedWeight& weight);
-/// Draws A, zeroes B, or takes the lengths of the base's rows: by the name of the tensor.
-void initialize_adapter(const std::string& name, const at::Tensor& tensor, const FrozenWeight& base,
-                        uint64_t seed);
+/// The Euclidean lengths of a weight's rows [O]: what DoRA's magnitude begins as.
+at::Tensor row_lengths(const at::Tensor& weight_OI);
+/// Draws A or zeroes B, by the name of the tensor.
+void initialize_adapter(const std::string& name, const at::Tensor& tensor, uint64_t seed);
 
 }  // namespace mmada

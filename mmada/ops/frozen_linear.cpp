@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
+#include <optional>
 
 #include "mmada/core/check.h"
 #include "mmada/ops/linear.h"
@@ -81,10 +82,10 @@ at::Tensor dequantise_nf4(const FrozenWeight& weight) {
 
 struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& values,
-                            const at::Tensor& scales, int64_t format) {
-    context->save_for_backward({values, scales});
+                            const std::optional<at::Tensor>& scales, int64_t format) {
+    context->save_for_backward({values, scales.value_or(at::Tensor())});
     context->saved_data["format"] = format;
-    const FrozenWeight weight{static_cast<WeightFormat>(format), values, scales};
+    const FrozenWeight weight{static_cast<WeightFormat>(format), values, scales.value_or(at::Tensor())};
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = values.size(0);
     return product_transposed(x.flatten(0, -2), dequantise(weight, x.scalar_type())).view(shape);
@@ -131,7 +132,8 @@ at::Tensor project_frozen(const at::Tensor& x, const FrozenWeight& weight) {
   const int64_t inputs = weight.values.size(1) * (weight.format == WeightFormat::kNf4 ? 2 : 1);
   MMADA_CHECK(x.dim() >= 2 && x.size(-1) == inputs, "project_frozen: found x ", x.sizes(), ", expected [..., ",
               inputs, "]");
-  return FrozenLinear::apply(x, weight.values, weight.scales, static_cast<int64_t>(weight.format));
+  const auto scales = weight.scales.defined() ? std::optional(weight.scales) : std::nullopt;
+  return FrozenLinear::apply(x, weight.values, scales, static_cast<int64_t>(weight.format));
 }
 
 }  // namespace mmada

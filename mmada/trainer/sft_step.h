@@ -47,6 +47,8 @@ class SftStep : public TrainStep {
  private:
   using MicroBatch = std::vector<FlowBatch>;
 
+  Json lora_base() const;
+  void check_lora_base(Fields saved) const;
   SampleSource& source_of(const FlowConfig& flow);
   std::vector<Span> shares_of(const FlowConfig& flow) const;
   /// This process's rows of each micro-batch.
