@@ -8,6 +8,7 @@ void add_convert(CLI::App& app) {
   convert->require_subcommand(1);
   add_convert_config(*convert);
   add_convert_grow(*convert);
+  add_convert_merge(*convert);
 }
 
 }  // namespace mmada::cli

@@ -31,6 +31,9 @@ void add_text(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_train(CLI::App& app);
 
+/// What convert makes, each a subcommand of it.
+void add_convert_merge(CLI::App& convert);
+
 /// The media of tokenize and detokenize, each a subcommand of those verbs.
 void add_detokenize_image(CLI::App& media);
 void add_detokenize_text(CLI::App& media);

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The parameters of a unit are views of one flat tensor whose storage is emptied and filled again: whatever
-// kept such a view (a linear layer's graph keeps the transposed weight) sees the weights whenever they are
-// there. Letting go of the tensors instead would leave those views holding the memory.
 #include "mmada/distributed/shard.h"
 
 #include <ATen/ATen.h>
@@ -11,6 +8,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 
+#include <algorithm>
+
 #include "mmada/core/check.h"
 
 namespace mmada {
@@ -19,23 +18,6 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
-
-void fill_storage(const Tensor& tensor) {
-  c10::StorageImpl* storage = tensor.storage().unsafeGetStorageImpl();
-  const auto bytes = static_cast<size_t>(tensor.numel()) * tensor.itemsize();
-  storage->set_data_ptr_noswap(storage->allocator()->allocate(bytes));
-  storage->set_nbytes(bytes);
-}
-
-void empty_storage(const Tensor& tensor) {
-  c10::StorageImpl* storage = tensor.storage().unsafeGetStorageImpl();
-  storage->set_data_ptr_noswap(c10::DataPtr(nullptr, tensor.device()));
-  storage->set_nbytes(0);
-}
-
-Tensor view_of(const Tensor& flat, const FlatParameter& parameter) {
-  return flat.narrow(0, parameter.begin, parameter.numel).view(parameter.shape);
-}
 
 void grow(int64_t& held, int64_t& peak, int64_t bytes) {
   held += bytes;
@@ -50,33 +32,34 @@ struct ShardedModel::Unit {
   size_t index = 0;
   FlatLayout layout;
   bool weights_in_backward = true;  ///< of its last pass
-  bool resident = false;            ///< `whole` is the master itself
   Tensor master, gradient;          ///< [shard]
-  Tensor whole;                     ///< [padded], emptied while released
-  std::vector<Tensor> leaves;       ///< views of it, one for each parameter
-  Tensor sent;                      ///< the shard in the compute type, while it is being gathered
-  Group::Work gather;
+  GatheredFlat whole;
+  FrozenFlat frozen;
+  std::vector<Tensor> leaves;   ///< views of the whole, one for each parameter
+  std::vector<Tensor> tensors;  ///< the same, and behind them the frozen ones
   State state = State::kReleased;
 
-  int64_t whole_bytes() const { return layout.padded * static_cast<int64_t>(whole.itemsize()); }
+  int64_t whole_bytes() const { return whole.bytes() + frozen.whole_bytes(); }
 };
 
 ShardedModel::ShardedModel(Group group, ShardPolicy policy) : group_(std::move(group)), policy_(policy) {}
 ShardedModel::~ShardedModel() = default;
 
-size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, const Fill& fill) {
+size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, const Fill& fill,
+                         const std::vector<FrozenTensor>& frozen, const FrozenFlat::Fill& fill_frozen) {
   const c10::NoGradGuard no_grad;
-  MMADA_CHECK(!shapes.empty(), "sharded model: unit ", name, ": found no parameters, expected at least one");
+  MMADA_CHECK(!shapes.empty() || !frozen.empty(), "sharded model: unit ", name,
+              ": found no parameters, expected at least one");
   auto unit = std::make_unique<Unit>();
   unit->index = units_.size();
+  unit->frozen = FrozenFlat(frozen, group_, policy_.alignment, policy_.device, fill_frozen);
+  counters_.frozen_bytes += unit->frozen.shard_bytes();
   unit->layout = flat_layout(shapes, group_.size(), policy_.alignment);
-  unit->resident = group_.size() == 1 && policy_.master == policy_.compute;
   const FlatLayout& layout = unit->layout;
-  const at::TensorOptions options(policy_.device);
-  const Tensor flat = at::zeros({layout.padded}, options.dtype(policy_.master));
+  const Tensor flat =
+      at::zeros({layout.padded}, at::TensorOptions(policy_.device).dtype(policy_.master));
   for (const FlatParameter& parameter : layout.parameters) fill(parameter.name, view_of(flat, parameter));
-  unit->master =
-      group_.size() == 1 ? flat : flat.narrow(0, group_.rank() * layout.shard, layout.shard).clone();
+  unit->master = own_shard(flat, layout, group_);
   unit->gradient = at::zeros_like(unit->master);
   for (const FlatLayout::Segment& segment : layout.segments(group_.rank())) {
     const auto piece = [&](const Tensor& shard) {
@@ -87,48 +70,46 @@ size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, con
     master.mutable_grad() = piece(unit->gradient);
     segments_.push_back({parameter.name, parameter.shape, segment.offset, master});
   }
-  unit->whole =
-      unit->resident ? unit->master.detach() : at::empty({layout.padded}, options.dtype(policy_.compute));
   unit->master.requires_grad_(true);
   // with version counters of their own: gathering anew is no change of the weights that a kept graph saw
+  const bool resident = group_.size() == 1 && policy_.master == policy_.compute;
+  unit->whole = GatheredFlat(unit->master, layout.padded, policy_.compute, resident);
   for (const FlatParameter& parameter : layout.parameters)
-    unit->leaves.push_back(view_of(unit->whole, parameter).variable_data().requires_grad_(true));
-  if (!unit->resident) empty_storage(unit->whole);
+    unit->leaves.push_back(
+        view_of(unit->whole.whole(), parameter).variable_data().requires_grad_(true));
+  unit->whole.empty();
+  unit->tensors = unit->leaves;
+  for (const Tensor& tensor : unit->frozen.tensors()) unit->tensors.push_back(tensor);
   units_.push_back(std::move(unit));
   return units_.size() - 1;
 }
 
 void ShardedModel::start_gather(Unit& unit) {
   if (unit.state != Unit::State::kReleased) return;
-  if (unit.resident) {
-    unit.state = Unit::State::kWhole;
-    return;
-  }
-  const c10::NoGradGuard no_grad;
-  fill_storage(unit.whole);
-  grow(counters_.whole_bytes, counters_.whole_peak_bytes, unit.whole_bytes());
-  unit.sent = unit.master.detach().to(policy_.compute);
-  unit.gather = group_.all_gather(unit.whole, unit.sent);
   unit.state = Unit::State::kGathering;
+  const int64_t bytes = unit.whole_bytes();
+  if (bytes == 0) return;
+  unit.whole.start(group_, unit.master);
+  unit.frozen.start(group_);
+  grow(counters_.whole_bytes, counters_.whole_peak_bytes, bytes);
   ++counters_.gathers;
-  counters_.gathered_bytes += unit.whole_bytes();
+  counters_.gathered_bytes += bytes;
 }
 
 void ShardedModel::finish_gather(Unit& unit) {
   start_gather(unit);
   if (unit.state == Unit::State::kWhole) return;
-  unit.gather.wait();
-  unit.sent = Tensor();
+  unit.whole.finish();
+  unit.frozen.finish();
   unit.state = Unit::State::kWhole;
 }
 
 void ShardedModel::release(Unit& unit) {
   if (unit.state == Unit::State::kReleased) return;
   finish_gather(unit);
-  if (!unit.resident) {
-    empty_storage(unit.whole);
-    counters_.whole_bytes -= unit.whole_bytes();
-  }
+  unit.whole.empty();
+  unit.frozen.empty();
+  counters_.whole_bytes -= unit.whole_bytes();
   unit.state = Unit::State::kReleased;
 }
 
@@ -149,6 +130,7 @@ void ShardedModel::enter_backward() {
 
 /// Sums a unit's gradient over the processes, one unit at a time under way.
 void ShardedModel::submit(Unit& unit, const std::vector<Tensor>& gradients) {
+  if (gradients.empty()) return;
   const c10::NoGradGuard no_grad;
   if (group_.size() == 1) {  // nothing to sum
     for (size_t i = 0; i < gradients.size(); ++i)
@@ -203,6 +185,10 @@ std::vector<std::pair<std::string, Tensor>> ShardedModel::whole(size_t unit) {
   return parameters;
 }
 
+std::vector<Tensor> ShardedModel::whole_frozen(size_t unit) {
+  return units_.at(unit)->frozen.gathered(group_);
+}
+
 namespace {
 /// What the backward pass of one use of a unit needs beside tensors.
 struct PassHolder : torch::CustomClassHolder {
@@ -232,11 +218,11 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
     Tensor out;
     if (pass.recompute) {
       context->save_for_backward(inputs.vec());
-      out = pass.function(unit->leaves, inputs);  // no graph: a Function's forward runs without
+      out = pass.function(unit->tensors, inputs);  // no graph: a Function's forward runs without
     } else {
       const std::vector<Tensor> own = apart(inputs);
       const at::AutoGradMode with_grad(true);
-      out = pass.function(unit->leaves, own);
+      out = pass.function(unit->tensors, own);
       context->saved_data["inputs"] = c10::List<Tensor>(own);
       context->saved_data["out"] = out;
       out = out.detach();
@@ -259,7 +245,7 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
     if (pass.recompute) {
       inputs = apart(context->get_saved_variables());
       const at::AutoGradMode with_grad(true);
-      out = pass.function(unit->leaves, inputs);
+      out = pass.function(unit->tensors, inputs);
     } else {
       inputs = context->saved_data["inputs"].toTensorVector();
       out = context->saved_data["out"].toTensor();
@@ -280,14 +266,22 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
   }
 };
 
+/// Whether anything that is trained lies in the unit or before it.
+bool ShardedModel::needs_graph(const Unit& unit, at::TensorList inputs) {
+  return at::GradMode::is_enabled() &&
+         (!unit.leaves.empty() ||
+          std::ranges::any_of(inputs, [](const Tensor& input) { return input.requires_grad(); }));
+}
+
 Tensor ShardedModel::run(size_t unit, const Pass& pass, at::TensorList inputs) {
   Unit& of = *units_.at(unit);
-  of.weights_in_backward = pass.recompute || pass.weights_in_backward;
-  if (at::GradMode::is_enabled())
-    return UnitFunction::apply(of.master, this, &of, c10::make_intrusive<PassHolder>(pass), inputs);
+  const bool graph = needs_graph(of, inputs);
+  of.weights_in_backward = graph && (pass.recompute || pass.weights_in_backward);
+  if (graph) return UnitFunction::apply(of.master, this, &of, c10::make_intrusive<PassHolder>(pass), inputs);
+  const c10::NoGradGuard no_grad;
   finish_gather(of);
   prefetch(static_cast<int64_t>(unit) + 1, false);
-  Tensor out = pass.function(of.leaves, inputs);
+  Tensor out = pass.function(of.tensors, inputs);
   if (policy_.release) release(of);
   return out;
 }

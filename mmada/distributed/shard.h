@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "mmada/distributed/flat_layout.h"
+#include "mmada/distributed/frozen_flat.h"
 #include "mmada/distributed/group.h"
 
 namespace mmada {
@@ -35,6 +35,7 @@ struct ShardCounters {
   int64_t gathered_bytes = 0, reduced_bytes = 0;        ///< sent through the two collectives, whole units
   int64_t whole_bytes = 0, whole_peak_bytes = 0;        ///< whole parameters held
   int64_t gradient_bytes = 0, gradient_peak_bytes = 0;  ///< whole gradients held
+  int64_t frozen_bytes = 0;                             ///< of this process's shards of frozen tensors
 };
 
 /// A piece of a parameter that this process owns.
@@ -53,12 +54,18 @@ struct ShardSegment {
 /// changed; run() the units and backward(), as often as there are micro-batches: gradients add up in those of
 /// the segments; update the segments by them and set them to zero. A process alone whose masters have the
 /// compute type holds no second copy.
+///
+/// Frozen tensors of a unit are a second flat tensor, of bytes: they are cut into shards and gathered with the
+/// parameters, in the types in which they are used, and have no masters, gradients or segments. A process alone
+/// holds them once. What quantised ones stand for is the pass's affair: a pass that dequantises one at a time
+/// never has a whole unit dequantised. Units before the first that is trained run no backward pass.
 class ShardedModel {
  public:
   using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
   /// Fills a whole parameter; called for one unit at a time, in every process alike.
   using Fill = std::function<void(const std::string& name, const at::Tensor& parameter)>;
-  /// One use of a unit: its output of its parameters, in the order given, and its inputs.
+  /// One use of a unit: its output of its parameters and after them its frozen tensors, in the order given, and
+  /// its inputs.
   struct Pass {
     std::function<at::Tensor(at::TensorList parameters, at::TensorList inputs)> function;
     /// Run the function, which has to be pure, anew in the backward pass, instead of keeping its graph.
@@ -74,7 +81,8 @@ class ShardedModel {
   ShardedModel& operator=(const ShardedModel&) = delete;
 
   /// Adds the next unit and returns its number.
-  size_t add(const std::string& name, const NamedShapes& shapes, const Fill& fill);
+  size_t add(const std::string& name, const NamedShapes& shapes, const Fill& fill,
+             const std::vector<FrozenTensor>& frozen = {}, const FrozenFlat::Fill& fill_frozen = nullptr);
   size_t units() const { return units_.size(); }
   /// Runs a unit; differentiable in the inputs, and in the parameters by way of their segments' gradients.
   at::Tensor run(size_t unit, const Pass& pass, at::TensorList inputs);
@@ -88,6 +96,8 @@ class ShardedModel {
   /// A unit's parameters, whole, in the masters' type: for saving, one unit at a time. Every process calls
   /// it.
   std::vector<std::pair<std::string, at::Tensor>> whole(size_t unit);
+  /// A unit's frozen tensors, whole, likewise.
+  std::vector<at::Tensor> whole_frozen(size_t unit);
   const ShardCounters& counters() const { return counters_; }
   const Group& group() const { return group_; }
 
@@ -100,6 +110,7 @@ class ShardedModel {
     at::Tensor flat, shard;
   };
 
+  static bool needs_graph(const Unit& unit, at::TensorList inputs);
   void start_gather(Unit& unit);
   void finish_gather(Unit& unit);
   void release(Unit& unit);

@@ -5,9 +5,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
-#include <span>
+#include <utility>
 
 #include "mmada/core/check.h"
 #include "mmada/ops/rms_norm.h"
@@ -15,57 +16,104 @@
 namespace mmada {
 namespace {
 
-/// The parameters of a block in published order.
-Transformer::Block block_of(at::TensorList w) {
-  return {w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]};
-}
-constexpr size_t kBlockParameters = 9;
+using BlockMember = at::Tensor Transformer::Block::*;
+/// In published order.
+constexpr std::array<BlockMember, 9> kBlock = {
+    &Transformer::Block::attn_norm, &Transformer::Block::q_proj,   &Transformer::Block::k_proj,
+    &Transformer::Block::v_proj,    &Transformer::Block::attn_out, &Transformer::Block::ff_norm,
+    &Transformer::Block::ff_proj,   &Transformer::Block::up_proj,  &Transformer::Block::ff_out};
 
 at::Tensor embed(at::TensorList weights, at::TensorList inputs) {
   return at::embedding(weights[0], inputs[0]);
 }
 
-ShardedModel::NamedShapes shapes_of(std::span<const NamedParameter> parameters) {
-  ShardedModel::NamedShapes shapes;
-  for (const NamedParameter& parameter : parameters)
-    shapes.push_back({parameter.name, parameter.tensor.sizes().vec()});
-  return shapes;
-}
-
 }  // namespace
-
-std::vector<TransformerUnit> transformer_units(const TransformerConfig& config) {
-  const auto parameters = Transformer(config, at::TensorOptions(at::kMeta)).parameters();
-  const std::span<const NamedParameter> all(parameters);
-  const size_t blocks = kBlockParameters * static_cast<size_t>(config.n_layers);
-  std::vector<TransformerUnit> units{{"embedding", shapes_of(all.first(1))}};
-  for (size_t i = 0; i < static_cast<size_t>(config.n_layers); ++i)
-    units.push_back({cat("block ", i), shapes_of(all.subspan(1 + kBlockParameters * i, kBlockParameters))});
-  const ShardedModel::NamedShapes last = shapes_of(all.subspan(1 + blocks));
-  if (config.tie_word_embeddings)
-    units.front().shapes.push_back(last.front());
-  else
-    units.push_back({"head", last});
-  return units;
-}
 
 ShardedTransformer::ShardedTransformer(const TransformerConfig& config, Group group,
                                        const ShardPolicy& policy, Recompute recompute,
-                                       const ShardedModel::Fill& fill)
+                                       const ShardedModel::Fill& fill,
+                                       const std::optional<LoraOptions>& lora)
     : config_(config),
       parameters_(Transformer(config, at::TensorOptions(at::kMeta).dtype(policy.master)).parameters()),
+      lora_(lora),
+      units_(transformer_units(config, lora, policy.compute)),
       device_(policy.device),
       recompute_(recompute),
       shards_(std::move(group), policy) {
-  for (const auto& [name, shapes] : transformer_units(config)) shards_.add(name, shapes, fill);
+  MMADA_CHECK(!lora || recompute != Recompute::kNormsAndSwiglu,
+              "sharded transformer: found the recomputation of norms and SwiGLU beside LoRA, expected none, or "
+              "that of whole blocks");
+  Sha256 digest;
+  for (const TransformerUnit& unit : units_)
+    if (lora)
+      add_adapted(unit, fill, &digest);
+    else
+      shards_.add(unit.name, unit.shapes, fill);
+  if (lora) base_sha256_ = hex(digest.digest());
+}
+
+/// The unit's frozen tensors come first: DoRA's magnitudes are lengths of rows of what is held.
+void ShardedTransformer::add_adapted(const TransformerUnit& unit, const ShardedModel::Fill& fill,
+                                     Sha256* digest) {
+  std::map<std::string, at::Tensor> magnitudes;
+  const auto fill_frozen = [&](at::TensorList frozen) {
+    freeze(unit, fill, frozen, &magnitudes);
+    for (size_t i = 0; i < frozen.size(); ++i) {
+      const at::Tensor held = frozen[i].cpu();
+      digest->update(unit.frozen[i].name.data(), unit.frozen[i].name.size());
+      digest->update(held.const_data_ptr(), held.nbytes());
+    }
+  };
+  const auto fill_adapter = [&](const std::string& name, const at::Tensor& tensor) {
+    if (const auto magnitude = magnitudes.find(name); magnitude != magnitudes.end())
+      at::Tensor(tensor).copy_(magnitude->second);
+    else
+      initialize_adapter(name, tensor, lora_->seed);
+  };
+  shards_.add(unit.name, unit.shapes, fill_adapter, unit.frozen, fill_frozen);
+}
+
+/// Fills a unit's frozen tensors, one parameter at a time.
+void ShardedTransformer::freeze(const TransformerUnit& unit, const ShardedModel::Fill& fill,
+                                at::TensorList frozen, std::map<std::string, at::Tensor>* magnitudes) const {
+  for (const UnitParameter& parameter : unit.parameters) {
+    // those of the unit's tensors that are trained stand before the frozen ones
+    const at::Tensor& values = frozen[parameter.values - unit.shapes.size()];
+    FrozenWeight held{.format = parameter.format, .values = values, .scales = {}};
+    if (parameter.scales) held.scales = frozen[*parameter.scales - unit.shapes.size()];
+    if (held.format == WeightFormat::kFull) {
+      fill(parameter.name, values);
+    } else {
+      const at::Tensor full = at::empty(parameter.shape, at::TensorOptions(device_).dtype(at::kFloat));
+      fill(parameter.name, full);
+      quantise(full, held);
+    }
+    if (parameter.magnitude)
+      (*magnitudes)[adapter_names(parameter.name).magnitude] = row_lengths(dequantise(held, at::kFloat));
+  }
 }
 
 std::vector<std::pair<ShardSegment, ParameterKind>> ShardedTransformer::segments() const {
   std::map<std::string, ParameterKind> kinds;
   for (const NamedParameter& parameter : parameters_) kinds[parameter.name] = parameter.kind;
   std::vector<std::pair<ShardSegment, ParameterKind>> result;
-  for (const ShardSegment& segment : shards_.segments()) result.emplace_back(segment, kinds.at(segment.name));
+  for (const ShardSegment& segment : shards_.segments()) result.emplace_back(segment, lora_ ? adapter_kind(segment.name) : kinds.at(segment.name));
   return result;
+}
+
+at::Tensor ShardedTransformer::block(size_t unit, at::TensorList tensors, const at::Tensor& x_BTD,
+                                     const PassTables& tables) const {
+  const std::vector<UnitParameter>& parameters = units_[unit].parameters;
+  const bool last = std::cmp_equal(unit, config_.n_layers);
+  Transformer::Block block;
+  for (size_t i = 0; i < kBlock.size(); ++i) block.*kBlock[i] = tensors[parameters[i].values];
+  BlockProduct product = nullptr;
+  if (lora_)
+    product = [&](const at::Tensor& x, BlockMember projection) {
+      const auto place = std::ranges::find(kBlock, projection) - kBlock.begin();
+      return project(x, adapted_weight(parameters[static_cast<size_t>(place)], tensors, lora_->scale()));
+    };
+  return run_block(block, x_BTD, config_, tables, last, recompute_, product);
 }
 
 at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
@@ -74,10 +122,10 @@ at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
   at::Tensor x = shards_.run(0, {embed, /*recompute=*/false, /*weights_in_backward=*/false}, {ids_BT});
   const auto layers = static_cast<size_t>(config_.n_layers);
   for (size_t i = 1; i <= layers; ++i) {
-    const auto block = [this, tables, last = i == layers](at::TensorList weights, at::TensorList inputs) {
-      return run_block(block_of(weights), inputs[0], config_, *tables, last, recompute_);
+    const auto of_block = [this, tables, i](at::TensorList tensors, at::TensorList inputs) {
+      return block(i, tensors, inputs[0], *tables);
     };
-    x = shards_.run(i, {block, recompute_ == Recompute::kBlocks}, {x});
+    x = shards_.run(i, {of_block, recompute_ == Recompute::kBlocks}, {x});
   }
   const auto head = [this, targets = std::move(targets)](at::TensorList weights, at::TensorList inputs) {
     const bool tied = config_.tie_word_embeddings;
@@ -106,9 +154,26 @@ Transformer ShardedTransformer::whole(at::TensorOptions options, bool keep) {
   std::map<std::string, at::Tensor> places;
   if (keep)
     for (const NamedParameter& parameter : result.parameters()) places[parameter.name] = parameter.tensor;
-  for (size_t unit = 0; unit < shards_.units(); ++unit)
+  for (size_t unit = 0; unit < shards_.units(); ++unit) {
+    std::vector<at::Tensor> tensors;
+    for (const auto& [name, tensor] : shards_.whole(unit)) tensors.push_back(tensor);
+    for (const at::Tensor& tensor : shards_.whole_frozen(unit)) tensors.push_back(tensor);
+    for (const UnitParameter& parameter : units_[unit].parameters) {
+      if (!keep) break;
+      const bool plain = parameter.format == WeightFormat::kFull && !parameter.a;
+      places.at(parameter.name)
+          .copy_(plain ? tensors[parameter.values]
+                       : merge(adapted_weight(parameter, tensors, lora_->scale())));
+    }
+  }
+  return result;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> ShardedTransformer::adapters(bool keep) {
+  std::vector<std::pair<std::string, at::Tensor>> result;
+  for (size_t unit = 0; lora_ && unit < shards_.units(); ++unit)
     for (const auto& [name, tensor] : shards_.whole(unit))
-      if (keep) places.at(name).copy_(tensor);
+      if (keep) result.emplace_back(name, tensor);
   return result;
 }
 

@@ -3,30 +3,30 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "mmada/core/sha256.h"
 #include "mmada/distributed/shard.h"
 #include "mmada/model/token_logprobs.h"
 #include "mmada/model/transformer.h"
 #include "mmada/model/transformer_block.h"
+#include "mmada/model/transformer_units.h"
 
 namespace mmada {
 
-/// A unit of the transformer and its parameters.
-struct TransformerUnit {
-  std::string name;
-  ShardedModel::NamedShapes shapes;
-};
-std::vector<TransformerUnit> transformer_units(const TransformerConfig& config);
-
 /// The transformer over processes: units of the embedding, of each block, and of ln_f with the head, whose
-/// parameters lie in shards (ShardedModel). With tied embeddings ln_f and the head belong to the first unit.
+/// parameters lie in shards (ShardedModel, transformer_units). Under LoRA these are frozen, and the adapters are
+/// what is trained; those of a block are gathered with it.
 class ShardedTransformer {
  public:
-  /// `fill` gives each parameter, by its published name, its first value.
+  /// `fill` gives each parameter, by its published name, its first value; under LoRA the adapters
+  /// begin so that the network computes what it did.
   ShardedTransformer(const TransformerConfig& config, Group group, const ShardPolicy& policy,
-                     Recompute recompute, const ShardedModel::Fill& fill);
+                     Recompute recompute, const ShardedModel::Fill& fill,
+                     const std::optional<LoraOptions>& lora = {});
 
   const TransformerConfig& config() const { return config_; }
   ShardedModel& shards() { return shards_; }
@@ -41,15 +41,28 @@ class ShardedTransformer {
   /// A pass over one token that adds nothing to any gradient: a scalar 0 to be differentiated.
   at::Tensor idle_pass();
 
-  /// All parameters in one place, of the type and on the device asked for. Every process calls it; where
+  const std::optional<LoraOptions>& lora() const { return lora_; }
+  /// SHA-256 of all that is frozen, as it is held; empty without LoRA. The same in every process.
+  const std::string& base_sha256() const { return base_sha256_; }
+  /// The adapters' tensors, whole, in the masters' type. Every process calls it; empty where `keep` is false.
+  std::vector<std::pair<std::string, at::Tensor>> adapters(bool keep);
+
+  /// All parameters in one place, adapters merged into them, of the type and on the device asked for. Every process calls it; where
   /// `keep` is false the result is empty.
   Transformer whole(at::TensorOptions options, bool keep);
 
  private:
+  void add_adapted(const TransformerUnit& unit, const ShardedModel::Fill& fill, Sha256* digest);
+  void freeze(const TransformerUnit& unit, const ShardedModel::Fill& fill, at::TensorList frozen,
+              std::map<std::string, at::Tensor>* magnitudes) const;
+  at::Tensor block(size_t unit, at::TensorList tensors, const at::Tensor& x_BTD, const PassTables& tables) const;
   at::Tensor run(const at::Tensor& ids_BT, PassTables tables, std::vector<WindowTargets> targets);
 
   TransformerConfig config_;
   std::vector<NamedParameter> parameters_;  ///< without memory
+  std::optional<LoraOptions> lora_;
+  std::vector<TransformerUnit> units_;
+  std::string base_sha256_;
   at::Device device_;
   Recompute recompute_;
   ShardedModel shards_;

@@ -22,15 +22,9 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
   return x.unflatten(-1, {heads, x.size(-1) / heads});
 }
 
-/// Products of a function's output; where that is cheap to have again only its inputs are kept.
-std::vector<at::Tensor> products(const std::function<at::Tensor(at::TensorList)>& function,
-                                 at::TensorList inputs, at::TensorList weights, Recompute recompute) {
-  if (recompute == Recompute::kNormsAndSwiglu) return project_recomputed(function, inputs, weights);
-  const at::Tensor h = function(inputs);
-  std::vector<at::Tensor> results;
-  for (const at::Tensor& weight : weights) results.push_back(project(h, weight));
-  return results;
-}
+using Block = Transformer::Block;
+using Projection = at::Tensor Block::*;
+using Projections = std::initializer_list<Projection>;
 
 /// A block's parameters, the network's sizes, and what its passes share.
 struct BlockPass {
@@ -38,11 +32,29 @@ struct BlockPass {
   const TransformerConfig& config;
   const PassTables& tables;
   Recompute recompute;
+  const BlockProduct& product;  ///< null: of the block's own weights
+
+  /// Products of a function's output; where that is cheap to have again only its inputs are kept.
+  std::vector<at::Tensor> products(const std::function<at::Tensor(at::TensorList)>& function,
+                                   at::TensorList inputs, Projections projections) const {
+    std::vector<at::Tensor> results;
+    if (recompute == Recompute::kNormsAndSwiglu) {
+      for (const Projection projection : projections) results.push_back(block.*projection);
+      return project_recomputed(function, inputs, results);
+    }
+    const at::Tensor h = function(inputs);
+    for (const Projection projection : projections) results.push_back(times(h, projection));
+    return results;
+  }
+
+  at::Tensor times(const at::Tensor& x, Projection projection) const {
+    return product ? product(x, projection) : project(x, block.*projection);
+  }
 
   std::vector<at::Tensor> of_norm(const at::Tensor& x, const at::Tensor& weight,
-                                  at::TensorList weights) const {
+                                  Projections projections) const {
     const auto norm = [eps = config.rms_norm_eps](at::TensorList in) { return rms_norm(in[0], in[1], eps); };
-    return products(norm, {x, weight}, weights, recompute);
+    return products(norm, {x, weight}, projections);
   }
 
   /// x + mixed, and the MLP on top of it.
@@ -51,14 +63,14 @@ struct BlockPass {
     std::vector<at::Tensor> gates;
     if (recompute == Recompute::kNormsAndSwiglu) {
       sum = x + mixed;
-      gates = of_norm(sum, block.ff_norm, {block.ff_proj, block.up_proj});
+      gates = of_norm(sum, block.ff_norm, {&Block::ff_proj, &Block::up_proj});
     } else {
       const auto [added, normed] = add_rms_norm(x, mixed, block.ff_norm, config.rms_norm_eps);
       sum = added;
-      gates = {project(normed, block.ff_proj), project(normed, block.up_proj)};
+      gates = {times(normed, &Block::ff_proj), times(normed, &Block::up_proj)};
     }
     const auto gated = [](at::TensorList in) { return swiglu(in[0], in[1]); };
-    return sum + products(gated, gates, {block.ff_out}, recompute)[0];
+    return sum + products(gated, gates, {&Block::ff_out})[0];
   }
 
   /// Every token's place in its row; none: rows of a rectangle count from 0.
@@ -73,30 +85,30 @@ struct BlockPass {
   }
 
   at::Tensor full(const at::Tensor& x_BTD) const {
-    const auto projected = of_norm(x_BTD, block.attn_norm, {block.q_proj, block.k_proj, block.v_proj});
+    const auto projected = of_norm(x_BTD, block.attn_norm, {&Block::q_proj, &Block::k_proj, &Block::v_proj});
     const auto [q, k] = rope(split_heads(projected[0], config.n_heads),
                              split_heads(projected[1], config.n_kv_heads), tables.rope, positions());
     const at::Tensor v = split_heads(projected[2], config.n_kv_heads);
     const at::Tensor mixed = tables.packed ? attend(q, k, v, tables.packed->all)
                                            : attention_op(q, k, v, tables.spans).out.flatten(2);
-    return feed_forward(x_BTD, project(mixed, block.attn_out));
+    return feed_forward(x_BTD, times(mixed, &Block::attn_out));
   }
 
   /// The same for chosen positions only: keys and values of every token, queries and the rest of [N, D].
   at::Tensor partial(const at::Tensor& x_BTD) const {
     const QueryPlan& plan = *tables.queries;
-    const auto projected = of_norm(x_BTD, block.attn_norm, {block.k_proj, block.v_proj});
+    const auto projected = of_norm(x_BTD, block.attn_norm, {&Block::k_proj, &Block::v_proj});
     const at::Tensor k = rope(split_heads(projected[0], config.n_kv_heads), tables.rope, positions());
     const at::Tensor v = split_heads(projected[1], config.n_kv_heads);
     const at::Tensor x_ND = x_BTD.flatten(0, 1).index_select(0, plan.flat_N);
-    const at::Tensor q_ND = of_norm(x_ND, block.attn_norm, {block.q_proj})[0];
+    const at::Tensor q_ND = of_norm(x_ND, block.attn_norm, {&Block::q_proj})[0];
     const at::Tensor q_NHD = rope(split_heads(q_ND, config.n_heads), tables.rope, plan.token_N.to(at::kInt));
     AttentionSpans spans = tables.spans;
     if (spans.bias) spans.query_positions = plan.token_BP.to(at::kInt);
     const at::Tensor q_BPHD = plan.to_rows(q_NHD);
     const at::Tensor mixed_BPD = tables.packed ? attend(q_BPHD, k, v, tables.packed->chosen)
                                                : attention_op(q_BPHD, k, v, spans).out.flatten(2);
-    return feed_forward(x_ND, project(plan.from_rows(mixed_BPD), block.attn_out));
+    return feed_forward(x_ND, times(plan.from_rows(mixed_BPD), &Block::attn_out));
   }
 };
 
@@ -180,8 +192,8 @@ PassTables pass_tables(const TransformerConfig& config, at::Device device, const
 
 at::Tensor run_block(const Transformer::Block& block, const at::Tensor& x_BTD,
                      const TransformerConfig& config, const PassTables& tables, bool last,
-                     Recompute recompute) {
-  const BlockPass pass{block, config, tables, recompute};
+                     Recompute recompute, const BlockProduct& product) {
+  const BlockPass pass{block, config, tables, recompute, product};
   return last && tables.queries ? pass.partial(x_BTD) : pass.full(x_BTD);
 }
 

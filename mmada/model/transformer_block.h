@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+
 #include "mmada/model/transformer.h"
 
 namespace mmada {
@@ -24,10 +26,14 @@ enum class Recompute {
   kBlocks,          ///< all of a block but its input; up to whoever runs it
 };
 
+/// The product of x with a projection of a block, whatever its weights are.
+using BlockProduct = std::function<at::Tensor(const at::Tensor& x, at::Tensor Transformer::Block::*projection)>;
+
 /// One block of the transformer (SPEC 1.2) on x [B, T, D]. The `last` one computes its queries and MLP at the
-/// tables' chosen positions alone, where there are any: [N, D].
+/// tables' chosen positions alone, where there are any: [N, D]. With a
+/// `product` the block's own projections are not read; kNormsAndSwiglu is not for it.
 at::Tensor run_block(const Transformer::Block& block, const at::Tensor& x_BTD,
                      const TransformerConfig& config, const PassTables& tables, bool last,
-                     Recompute recompute = Recompute::kNothing);
+                     Recompute recompute = Recompute::kNothing, const BlockProduct& product = nullptr);
 
 }  // namespace mmada

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <map>
 #include <numbers>
-#include <numeric>
 
 #include "mmada/model/work.h"
 #include "mmada/ops/logprobs.h"
@@ -21,13 +20,34 @@ constexpr int64_t kLogitChunks = 3;
 
 int64_t size_of(at::ScalarType type) { return static_cast<int64_t>(c10::elementSize(type)); }
 
-/// Elements of each unit as they are gathered, shards filled up.
-std::vector<int64_t> unit_elements(const RunShape& run) {
-  std::vector<int64_t> elements;
-  for (const auto& unit : transformer_units(run.model))
-    elements.push_back(
-        flat_layout(unit.shapes, static_cast<int>(run.processes), run.policy.alignment).padded);
-  return elements;
+/// A unit as it is gathered, shards filled up.
+struct UnitSize {
+  int64_t trained = 0;  ///< elements
+  int64_t frozen = 0;   ///< bytes
+};
+std::vector<UnitSize> unit_sizes(const RunShape& run) {
+  const auto processes = static_cast<int>(run.processes);
+  std::vector<UnitSize> sizes;
+  for (const auto& unit : transformer_units(run.model, run.lora, run.policy.compute))
+    sizes.push_back({flat_layout(unit.shapes, processes, run.policy.alignment).padded,
+                     frozen_layout(unit.frozen, processes, run.policy.alignment).padded});
+  return sizes;
+}
+
+/// The sum of every unit's, the largest, and the most of two neighbours.
+struct Sums {
+  int64_t all = 0, largest = 0, pair = 0;
+};
+template <class Size>
+Sums sums_over(const std::vector<UnitSize>& units, const Size& size) {
+  Sums sums;
+  for (size_t i = 0; i < units.size(); ++i) {
+    const int64_t own = size(units[i]);
+    sums.all += own;
+    sums.largest = std::max(sums.largest, own);
+    sums.pair = std::max(sums.pair, own + (i > 0 ? size(units[i - 1]) : 0));
+  }
+  return sums;
 }
 
 /// Elements per token that a full block keeps, and those of a block whose MLP runs at chosen positions.
@@ -48,12 +68,46 @@ Kept kept_by_block(const RunShape& run, bool partial) {
   return {attention_input + 2 * d + 2 * kv + rest, 0};
 }
 
+/// Under LoRA: inputs of projections are kept for adapters alone, with each adapter's product by A and, of
+/// DoRA, what the magnitude scales. Nothing is kept below the first adapted block.
+Kept kept_by_adapted_block(const RunShape& run, int64_t layer, bool partial) {
+  const LoraOptions& lora = *run.lora;
+  if (layer < std::ranges::min(lora.layers)) return {0, 0};
+  const int64_t d = run.model.d_model, kv = run.model.n_kv_heads * run.model.head_dim(),
+                m = run.model.mlp_hidden_size;
+  if (run.recompute == Recompute::kBlocks) return {d, 0};
+  // of an input and the projections that read it
+  const auto kept = [&](int64_t input, const std::vector<std::pair<const char*, int64_t>>& projections) {
+    int64_t elements = 0;
+    for (const auto& [name, outputs] : projections)
+      if (std::ranges::count(lora.layers, layer) > 0 && std::ranges::count(lora.targets, name) > 0)
+        elements += lora.rank + (lora.dora ? outputs : 0) + (elements == 0 ? input : 0);
+    return elements;
+  };
+  // the attention keeps its output itself
+  const int64_t rest = kept(0, {{"attn_out", d}}) + d + kept(d, {{"ff_proj", m}, {"up_proj", m}}) + 2 * m +
+                       kept(m, {{"ff_out", d}});
+  if (partial) return {d + kept(d, {{"k_proj", kv}, {"v_proj", kv}}) + 2 * kv, 3 * d + kept(d, {{"q_proj", d}}) + rest};
+  return {d + kept(d, {{"q_proj", d}, {"k_proj", kv}, {"v_proj", kv}}) + 2 * d + 2 * kv + rest, 0};
+}
+
 int64_t activation_bytes(const RunShape& run, const PassShape& pass) {
-  const Kept full = kept_by_block(run, false), last = kept_by_block(run, true);
   const int64_t tokens = pass.rows * pass.tokens;
-  const int64_t elements = (run.model.n_layers - 1) * full.tokens * tokens + last.tokens * tokens +
-                           last.positions * pass.positions;
+  int64_t elements = 0;
+  for (int64_t layer = 0; layer < run.model.n_layers; ++layer) {
+    const bool last = layer + 1 == run.model.n_layers;
+    const Kept kept = run.lora ? kept_by_adapted_block(run, layer, last) : kept_by_block(run, last);
+    elements += kept.tokens * tokens + kept.positions * pass.positions;
+  }
   return elements * size_of(run.policy.compute);
+}
+
+/// Of one projection while it is dequantised, or while DoRA takes the lengths of its rows.
+int64_t dequantised_bytes(const RunShape& run) {
+  if (!run.lora) return 0;
+  const int64_t largest = run.model.d_model * std::max(run.model.d_model, run.model.mlp_hidden_size);
+  const int64_t held = run.lora->base == WeightFormat::kFull ? 0 : run.lora->base == WeightFormat::kInt8 ? 1 : 3;
+  return largest * 4 * (held + (run.lora->dora ? 2 : 0));
 }
 
 /// On its way back a block has the gradients of its widest tensors, and what it computes anew.
@@ -67,7 +121,7 @@ int64_t working_bytes(const RunShape& run, const PassShape& pass) {
   const int64_t block = (widest + again) * pass.rows * pass.tokens * size_of(run.policy.compute);
   const int64_t chunk = std::min<int64_t>(kLogprobsChunkBytes, pass.positions * run.model.vocab_size * 4);
   const int64_t head = kLogitChunks * chunk + 3 * pass.positions * run.model.d_model * 4;
-  return std::max(block, head);
+  return std::max(block + dequantised_bytes(run), head);
 }
 
 /// Of the forward pass's layers and of its head.
@@ -109,18 +163,20 @@ std::vector<PassShape> pass_shapes(const std::vector<FlowConfig>& flows, const R
 }
 
 MemoryPlan memory_plan(const RunShape& run) {
-  const std::vector<int64_t> units = unit_elements(run);
-  const int64_t all = std::accumulate(units.begin(), units.end(), int64_t{0}), shard = all / run.processes;
-  const int64_t largest = *std::max_element(units.begin(), units.end());
-  int64_t pair = largest;
-  for (size_t i = 1; i < units.size(); ++i) pair = std::max(pair, units[i - 1] + units[i]);
+  const std::vector<UnitSize> units = unit_sizes(run);
   const ShardPolicy& policy = run.policy;
-  const bool resident = run.processes == 1 && policy.master == policy.compute;
-  const int64_t whole = resident ? 0 : !policy.release ? all : policy.prefetch ? pair : largest;
-  const int64_t in_flight = run.processes == 1 ? 0 : pair * size_of(policy.reduce);
+  const bool alone = run.processes == 1, resident = alone && policy.master == policy.compute;
+  const Sums trained = sums_over(units, [](const UnitSize& unit) { return unit.trained; });
+  const Sums frozen = sums_over(units, [](const UnitSize& unit) { return unit.frozen; });
+  const Sums filled = sums_over(units, [&](const UnitSize& unit) {
+    return (resident ? 0 : unit.trained * size_of(policy.compute)) + (alone ? 0 : unit.frozen);
+  });
+  const int64_t shard = trained.all / run.processes;
+  const int64_t whole = !policy.release ? filled.all : policy.prefetch ? filled.pair : filled.largest;
+  const int64_t in_flight = alone ? 0 : trained.pair * size_of(policy.reduce);
   MemoryPlan plan;
-  plan.parameters = shard * size_of(policy.master) + whole * size_of(policy.compute);
-  plan.gradients = shard * size_of(policy.master) + in_flight + largest * size_of(policy.compute);
+  plan.parameters = shard * size_of(policy.master) + frozen.all / run.processes + whole;
+  plan.gradients = shard * size_of(policy.master) + in_flight + trained.largest * size_of(policy.compute);
   // two moments of fp32; or of a byte, and two scales for each block
   plan.optimizer = run.moments_8bit ? shard * 2 + shard / kMomentBlock * 8 : shard * 8;
   if (run.averaged_weights) plan.optimizer += shard * 4;
@@ -132,21 +188,27 @@ MemoryPlan memory_plan(const RunShape& run) {
 }
 
 WorkPlan work_plan(const RunShape& run) {
-  const std::vector<int64_t> units = unit_elements(run);
-  const int64_t all = std::accumulate(units.begin(), units.end(), int64_t{0});
+  const std::vector<UnitSize> units = unit_sizes(run);
+  const auto gathered_bytes = [&](const UnitSize& unit) {
+    return unit.trained * size_of(run.policy.compute) + unit.frozen;
+  };
   const int64_t passes = run.micro_batches * std::ssize(run.passes);
   WorkPlan plan;
   if (run.processes > 1) {
-    // the last unit stays for its backward pass, the embedding's reads no weights
-    const int64_t backward = all - units.back() - units.front();
-    const int64_t gathered = run.policy.release ? passes * all + passes * backward : all;
-    plan.gathered_bytes = gathered * size_of(run.policy.compute);
-    plan.reduced_bytes = passes * all * size_of(run.policy.reduce);
+    // the last unit stays for its backward pass; the embedding's reads no weights, and what lies below the first
+    // adapted block has none
+    const size_t first = run.lora ? static_cast<size_t>(1 + std::ranges::min(run.lora->layers)) : 1;
+    int64_t backward = 0;
+    for (size_t i = first; i + 1 < units.size(); ++i) backward += gathered_bytes(units[i]);
+    const int64_t all = sums_over(units, gathered_bytes).all;
+    plan.gathered_bytes = run.policy.release ? passes * (all + backward) : all;
+    plan.reduced_bytes =
+        passes * sums_over(units, [](const UnitSize& unit) { return unit.trained; }).all * size_of(run.policy.reduce);
   }
   for (const PassShape& pass : run.passes) {
     const auto [layers, head] = pass_flops(run.model, pass);
     const auto micro = static_cast<double>(run.micro_batches);
-    plan.flops += 3 * (layers + head) * micro;
+    plan.flops += (run.lora ? 2 : 3) * (layers + head) * micro;
     if (run.recompute == Recompute::kBlocks) plan.extra_flops += layers * micro;
     plan.tokens += pass.rows * pass.tokens * run.micro_batches;
   }
@@ -158,12 +220,13 @@ SpeedPrediction predict_speed(const RunShape& run, const DeviceModel& device) {
   const double computing = (work.flops + work.extra_flops) / (device.peak_flops * device.kernel_efficiency);
   const double moving =
       static_cast<double>(work.gathered_bytes + work.reduced_bytes) / device.bytes_per_second;
-  const std::vector<int64_t> units = unit_elements(run);
-  const double exposed = run.processes == 1
-                             ? 0
-                             : static_cast<double>(units.front() * size_of(run.policy.compute) +
-                                                   units.front() * size_of(run.policy.reduce)) /
-                                   device.bytes_per_second;
+  const UnitSize first = unit_sizes(run).front();
+  const double exposed =
+      run.processes == 1
+          ? 0
+          : static_cast<double>(first.trained * (size_of(run.policy.compute) + size_of(run.policy.reduce)) +
+                                first.frozen) /
+                device.bytes_per_second;
   SpeedPrediction prediction;
   prediction.step_seconds = std::max(computing, moving) + exposed;
   prediction.tokens_per_second = static_cast<double>(work.tokens) / prediction.step_seconds;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct RunShape {
   int64_t processes = 1;
   ShardPolicy policy;
   Recompute recompute = Recompute::kNothing;
+  std::optional<LoraOptions> lora = {};
   bool averaged_weights = false;  ///< AdamWOptions::ema_decay
   bool moments_8bit = false;      ///< AdamWOptions::moments_8bit
   int64_t micro_batches = 1;
@@ -37,7 +39,7 @@ std::vector<PassShape> pass_shapes(const std::vector<FlowConfig>& flows, const R
 
 /// Bytes that one process holds at the worst moment of a step (TRAINING.md's counting, for these kernels).
 struct MemoryPlan {
-  int64_t parameters = 0;   ///< master shards, and the whole units around their use
+  int64_t parameters = 0;   ///< shards of masters and of what is frozen, and the whole units around their use
   int64_t gradients = 0;    ///< shards, and the units that are being reduced
   int64_t optimizer = 0;    ///< two moments, and the averaged weights
   int64_t activations = 0;  ///< kept for the backward pass
@@ -50,6 +52,7 @@ MemoryPlan memory_plan(const RunShape& run);
 struct WorkPlan {
   int64_t gathered_bytes = 0, reduced_bytes = 0;  ///< as ShardCounters counts them
   double flops = 0;        ///< multiplications and additions, three times the forward pass's
+                           ///< (twice under LoRA: frozen weights have no gradients)
   double extra_flops = 0;  ///< of what is computed anew
   int64_t tokens = 0;
 };

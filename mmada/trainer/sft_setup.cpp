@@ -143,7 +143,11 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   options.validation = parse_validation(fields.object("validation"));
   const auto [policy, recompute] = parse_sharding(fields.object("sharding"), load, trainer.optimizer);
   Fields model = fields.object("model");
+  const bool adapts = fields.has("lora");
+  Fields lora = fields.object("lora");
   fields.finish();
+  if (adapts && recompute == Recompute::kNormsAndSwiglu)
+    fields.fail("sharding.recompute", "\"norms_and_swiglu\" beside \"lora\"", "\"none\" or \"blocks\"");
 
   std::shared_ptr<const Magvit2> images;
   if (!pictures.path.empty())
@@ -158,18 +162,20 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
   complete_validation(built.model, encoder, options.rows.text_budget, built.sizes.max_sequence_length, source,
                       &options.validation);
   options.rows.assistant = built.model.tokenizer->encode("assistant");
+  const TransformerConfig sizes = built.sizes;
   return {.options = std::move(options),
           .built = std::move(built),
           .encoder = std::move(encoder),
           .policy = policy,
           .recompute = recompute,
+          .lora = adapts ? std::optional(parse_lora(lora, sizes, seed)) : std::nullopt,
           .averaged_weights = trainer.optimizer.ema_decay > 0,
           .moments_8bit = trainer.optimizer.moments_8bit};
 }
 
 SftStep make_sft_step(SftSetup setup, Group group) {
   auto transformer = std::make_unique<ShardedTransformer>(setup.built.sizes, std::move(group), setup.policy,
-                                                          setup.recompute, setup.built.fill);
+                                                          setup.recompute, setup.built.fill, setup.lora);
   return {std::move(setup.built.model), std::move(transformer), std::move(setup.encoder),
           std::move(setup.options)};
 }
@@ -181,6 +187,7 @@ RunShape run_shape(const SftSetup& setup, int64_t processes) {
                        .processes = processes,
                        .policy = setup.policy,
                        .recompute = setup.recompute,
+                       .lora = setup.lora,
                        .averaged_weights = setup.averaged_weights,
                        .moments_8bit = setup.moments_8bit,
                        .micro_batches = setup.options.micro_batches,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "mmada/trainer/build_model.h"
@@ -18,6 +19,7 @@ struct SftSetup {
   SampleEncoder encoder;
   ShardPolicy policy;
   Recompute recompute = Recompute::kNothing;
+  std::optional<LoraOptions> lora;
   bool averaged_weights = false, moments_8bit = false;  ///< of AdamWOptions
 };
 /// Reads every field; the tokenizers are loaded.

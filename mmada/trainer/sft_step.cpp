@@ -10,6 +10,7 @@
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
+#include "mmada/model/peft_adapter.h"
 #include "mmada/trainer/utilization.h"
 
 namespace mmada {
@@ -164,7 +165,9 @@ StepReport SftStep::compute(int64_t step) {
 Json SftStep::state() const {
   Json sources = Json::object();
   for (const auto& [key, source] : sources_) sources[key] = source->state();
-  return {{"sources", sources}};
+  Json state = {{"sources", sources}};
+  if (transformer_->lora()) state["lora_base"] = lora_base();
+  return state;
 }
 
 void SftStep::restore(const Json& state) {
@@ -176,7 +179,22 @@ void SftStep::restore(const Json& state) {
     source->restore(position);
   }
   sources.finish();
+  if (transformer_->lora()) check_lora_base(fields.object("lora_base"));
   fields.finish();
+}
+
+/// What the adapters stand on.
+Json SftStep::lora_base() const {
+  return {{"source", model_.source}, {"sha256", transformer_->base_sha256()}};
+}
+
+void SftStep::check_lora_base(Fields saved) const {
+  const std::string source = saved.string("source", ""), sha256 = saved.string("sha256");
+  if (sha256 != transformer_->base_sha256())
+    saved.fail("sha256", cat(sha256, " (of \"", source, "\")"),
+               cat(transformer_->base_sha256(), ", that of this run's frozen weights as it holds them (of \"",
+                   model_.source, "\"): adapters go on upon the base that they were trained on"));
+  saved.finish();
 }
 
 void SftStep::save_model(const std::string& directory) {
@@ -187,9 +205,12 @@ std::function<void()> SftStep::stage_model(const std::string& directory) {
   const bool writes = group().rank() == 0;
   const auto model = std::make_shared<Model>(model_);
   model->transformer = transformer_->whole(options_.weights.device(at::kCPU), writes);
+  const std::optional<LoraOptions> lora = transformer_->lora();
+  const auto adapters = transformer_->adapters(writes);
   if (!writes) return [] {};
-  return [model, directory, tokenizer_source = options_.tokenizer_source] {
+  return [model, directory, tokenizer_source = options_.tokenizer_source, lora, adapters] {
     mmada::save_model(*model, directory, tokenizer_source);
+    if (lora) save_peft_adapter(directory + "_adapter", *lora, model->source, adapters);
   };
 }
 

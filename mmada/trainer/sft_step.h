@@ -53,6 +53,8 @@ class SftStep : public TrainStep {
   using MicroBatch = std::vector<FlowBatch>;
 
   std::vector<Sample> panels(int64_t step) const;
+  Json lora_base() const;
+  void check_lora_base(Fields saved) const;
   SampleSource& source_of(const FlowConfig& flow);
   std::vector<Span> shares_of(const FlowConfig& flow) const;
   /// This process's rows of each micro-batch.

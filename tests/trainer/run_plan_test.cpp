@@ -44,7 +44,7 @@ Measured measure(const RunShape& run, const Group& group) {
   const RowGroup rows = rows_of(run);
   ShardedTransformer model(
       run.model, group, run.policy, run.recompute,
-      [](const std::string&, const at::Tensor& parameter) { parameter.normal_(0, 0.02); });
+      [](const std::string&, const at::Tensor& parameter) { parameter.normal_(0, 0.02); }, run.lora);
   AdamW optimizer(trained_pieces(model),
                   {.ema_decay = run.averaged_weights ? 0.9 : 0.0, .moments_8bit = run.moments_8bit}, group);
   ShardCounters before;
@@ -87,13 +87,28 @@ std::vector<RunShape> runs(int64_t processes) {
   return result;
 }
 
+/// Adapters on bases of every format: of a few projections, of all of them, and of the last blocks alone.
+std::vector<RunShape> adapted_runs(int64_t processes) {
+  const std::vector<std::string> all = {"q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"};
+  const std::vector<int64_t> layers = {0, 1, 2, 3, 4, 5};
+  std::vector<RunShape> result(3, pocket(Recompute::kNothing, processes));
+  result[0].lora = {.targets = {"q_proj", "v_proj"}, .layers = layers};
+  result[1].lora = {.targets = all, .layers = layers, .dora = true, .base = WeightFormat::kInt8};
+  result[1].recompute = Recompute::kBlocks;
+  result[2].lora = {.targets = {"up_proj", "ff_out"}, .layers = {3, 5}, .base = WeightFormat::kNf4};
+  result[2].policy.release = false;
+  return result;
+}
+
 TEST_CASE("a process alone holds what the plan says, within a tenth") {
   for (const RunShape& run : runs(1)) compare(run, {});
+  for (const RunShape& run : adapted_runs(1)) compare(run, {});
 }
 
 TEST_CASE("planned in every rank", "[.planned]") {
   const Group group = test::connect();
   for (const RunShape& run : runs(group.size())) compare(run, group);
+  for (const RunShape& run : adapted_runs(group.size())) compare(run, group);
 }
 
 TEST_CASE("so do two and four processes, which gather and reduce to the byte what the plan says") {
