@@ -21,9 +21,9 @@ struct LaunchOptions {
 };
 
 /// Starts the processes (no fork of this one's threads), each with the variables of process_environment(),
-/// and waits for them. SIGINT, SIGTERM and SIGUSR1 are passed on. When one fails the others get SIGTERM, and SIGKILL
-/// ten seconds later. Returns 0 when all ended with 0, else the status of the first that failed (128 + n for
-/// signal n). Throws when the program cannot be started.
+/// and waits for them. SIGINT, SIGTERM and SIGUSR1 are passed on. When one fails the others get SIGTERM, and
+/// SIGKILL ten seconds later. Returns 0 when all ended with 0, else the status of the first that failed (128
+/// + n for signal n). Throws when the program cannot be started.
 int launch(const LaunchOptions& options);
 
 /// A TCP port of this machine that nobody listens on now.

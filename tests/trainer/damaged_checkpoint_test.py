@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""A checkpoint without all that a run needs is refused, named, and nothing is trained: no part of it is taken as fresh. The manifest
+agrees with what was left out, so that it is the contents that are looked at."""
+import hashlib
+import json
+import shutil
+import struct
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from training_run import config, straight, train
+
+SHARD = "shard-0-of-1.safetensors"
+
+
+def change_json(name, change):
+    def apply(folder):
+        content = json.loads((folder / name).read_text())
+        change(content)
+        (folder / name).write_text(json.dumps(content))
+    return apply
+
+
+def state(change):
+    return change_json("state.json", change)
+
+
+def source_of(content):
+    """A data position, by whichever flow comes first."""
+    sources = content["train_step"]["sources"]
+    return sources, sorted(sources)[0]
+
+
+def change_shard(change):
+    def apply(folder):
+        tensors = load_file(folder / SHARD)
+        change(tensors)
+        save_file(tensors, folder / SHARD)
+    return apply
+
+
+def cut_shard(folder):
+    content = (folder / SHARD).read_bytes()
+    (folder / SHARD).write_bytes(content[:-64])
+
+
+def lying_shard(folder):
+    content = (folder / SHARD).read_bytes()
+    (folder / SHARD).write_bytes(struct.pack("<Q", 1 << 40) + content[8:])
+
+
+def without_kind(content):
+    for parameter in content["parameters"].values():
+        parameter["kinds"] = [kind for kind in parameter["kinds"] if kind != "exp_avg_sq"]
+
+
+def with_hole(content):
+    next(iter(content["parameters"].values()))["slices"][0]["begin"] = 1
+
+
+VARIANTS = {
+    "no random state": (state(lambda c: c.pop("seed")), "`seed`"),
+    "a random state that is none": (state(lambda c: c.update(seed="x")), "`seed`"),
+    "no optimizer steps": (state(lambda c: c.pop("optimizer_steps")), "`optimizer_steps`"),
+    "negative optimizer steps": (state(lambda c: c.update(optimizer_steps=-1)), "`optimizer_steps`"),
+    "no data positions": (state(lambda c: c.pop("train_step")), "`train_step`"),
+    "one data position missing": (state(lambda c: (lambda sources, key: sources.pop(key))(*source_of(c))), "the data position of this flow"),
+    "a data position that is none": (state(lambda c: (lambda sources, key: sources.update({key: {"x": 1}}))(*source_of(c))), "field"),
+    "a newer format": (state(lambda c: c.update(format_version=2)), "`format_version`"),
+    "no second moments in the index": (change_json("index.json", without_kind), "missing"),
+    "a hole in the index": (change_json("index.json", with_hole), "index"),
+    "a shard without a moment": (change_shard(lambda t: t.pop(sorted(name for name in t if name.endswith("/exp_avg"))[0])), "expected it as the index says"),
+    "a shard cut short": (cut_shard, SHARD),
+    "a shard whose header lies": (lying_shard, SHARD),
+}
+
+
+def agree(folder):
+    """The manifest lists what is there now."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        content = (folder / name).read_bytes()
+        entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_checkpoint_without_all_of_it_is_refused(config, tmp_path, name):
+    damage, words = VARIANTS[name]
+    folder = tmp_path / "checkpoint-5"
+    shutil.copytree(f"{straight(config)}/checkpoint-5", folder)
+    damage(folder)
+    agree(folder)
+    log = train(config, f"experiment.output_dir={tmp_path}/run", "--resume", folder, check=1)
+    errors = [line for line in log.splitlines() if line.startswith("mmada: ")]
+    assert len(errors) == 1 and words in log and "checkpoint-5" in log, log
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
