@@ -120,6 +120,8 @@ std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_director
 Json load_checkpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
                      const Group& group) {
   read_shards(path, tensors, group);
+  group.agree("loading a checkpoint",  // none is saved with such values
+              [&] { check_finite(tensors, cat(path, " is damaged")); });
   return read_json_file((fs::path(path) / "state.json").string(), kLargeJson);
 }
 

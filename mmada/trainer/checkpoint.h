@@ -75,7 +75,7 @@ std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_director
                                                  std::vector<std::string>* refused);
 
 /// Reads this process's tensors in place, whatever number of processes saved them, and returns the state.
-/// Missing, extra and misshapen tensors are one error.
+/// Missing, extra and misshapen tensors are one error; a value that is not finite is damage.
 Json load_checkpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
                      const Group& group = {});
 

@@ -43,14 +43,6 @@ void check_room(const SavePlace& place) {
   MMADA_CHECK(free_bytes >= place.bytes, place.run, ": found ", free_bytes, " bytes free");
 }
 
-void check_finite(const std::vector<CheckpointTensor>& tensors) {
-  const at::NoGradGuard no_grad;
-  for (const auto& [name, kind, tensor, shape, offset] : tensors)
-    // a sum is finite only when every term is, or when infinities met, which is NaN
-    MMADA_CHECK(tensor.sum().isfinite().item<bool>(), "found a value that is not finite in ", name, "/", kind,
-                ", expected finite weights: nothing was saved");
-}
-
 std::vector<fs::path> files_below(const fs::path& directory) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(directory))
@@ -105,8 +97,16 @@ SavePlace save_place(const std::string& run_directory, const CheckpointContents&
           .bytes = bytes_of(contents, group.size())};
 }
 
+void check_finite(const std::vector<CheckpointTensor>& tensors, const std::string& consequence) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, kind, tensor, shape, offset] : tensors)
+    // a sum is finite only when every term is, or when infinities met, which is NaN
+    MMADA_CHECK(tensor.sum().isfinite().item<bool>(), "found a value that is not finite in ", name, "/", kind,
+                ", expected finite values: ", consequence);
+}
+
 void prepare_save(const SavePlace& place, const std::vector<CheckpointTensor>& tensors, int rank) {
-  check_finite(tensors);
+  check_finite(tensors, "nothing was saved");
   if (rank != 0) return;
   fs::create_directories(place.run);
   check_room(place);

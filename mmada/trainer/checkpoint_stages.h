@@ -25,6 +25,9 @@ struct SavePlace {
 SavePlace save_place(const std::string& run_directory, const CheckpointContents& contents,
                      const Group& group);
 
+/// Refuses tensors that are not finite, in words that end with what follows from it.
+void check_finite(const std::vector<CheckpointTensor>& tensors, const std::string& consequence);
+
 /// First: refuses tensors that are not finite; rank 0 looks for room and makes the folder.
 void prepare_save(const SavePlace& place, const std::vector<CheckpointTensor>& tensors, int rank);
 /// Then every process writes its own (write_shard), and last rank 0 lists what is there, forces all of it to
