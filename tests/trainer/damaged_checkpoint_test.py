@@ -40,6 +40,13 @@ def change_shard(change):
     return apply
 
 
+def spoil(kind, value):
+    """The last element of the first such tensor."""
+    def apply(tensors):
+        tensors[sorted(name for name in tensors if name.endswith(f"/{kind}"))[0]][-1] = value
+    return change_shard(apply)
+
+
 def cut_shard(folder):
     content = (folder / SHARD).read_bytes()
     (folder / SHARD).write_bytes(content[:-64])
@@ -71,6 +78,9 @@ VARIANTS = {
     "no second moments in the index": (change_json("index.json", without_kind), "missing"),
     "a hole in the index": (change_json("index.json", with_hole), "index"),
     "a shard without a moment": (change_shard(lambda t: t.pop(sorted(name for name in t if name.endswith("/exp_avg"))[0])), "expected it as the index says"),
+    "an infinite weight": (spoil("master", float("inf")), "not finite in"),
+    "a moment that is no number": (spoil("exp_avg", float("nan")), "not finite in"),
+    "an averaged weight that is no number": (spoil("ema", float("nan")), "not finite in"),
     "a shard cut short": (cut_shard, SHARD),
     "a shard whose header lies": (lying_shard, SHARD),
 }
