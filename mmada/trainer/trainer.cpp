@@ -57,91 +57,6 @@ auto at_step(int64_t step, Work&& work) {
 
 }  // namespace
 
-/// Sums metrics over the steps since the last line, so that a line holds means.
-class Trainer::Interval {
- public:
-  void add(const MetricValues& values, const StepReport& report) {
-    for (const auto& [name, value] : values) add(name, value);
-    tokens_ += report.tokens;
-    padded_tokens_ += report.padded_tokens;
-    rows_ += report.rows;
-    flops_ += report.flops;
-    data_seconds_ += report.data_seconds;
-  }
-  /// Runs work whose time does not count towards the rates.
-  template <class Work>
-  void aside(Work&& work) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    begin_ += std::chrono::steady_clock::now() - begin;
-  }
-  void add(const std::string& name, double value) {
-    const auto same =
-        std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.name == name; });
-    if (same == sums_.end())
-      sums_.push_back({name, value, 1});
-    else
-      same->total += value, ++same->count;
-  }
-  double tokens_per_second() const { return static_cast<double>(tokens_) / seconds_since(begin_); }
-  /// The means and the rates; starts the next interval. `peak_flops` is that of all processes per second; 0:
-  /// unknown.
-  MetricValues take(double peak_flops) {
-    MetricValues values;
-    for (const Sum& sum : sums_) values.emplace_back(sum.name, sum.total / static_cast<double>(sum.count));
-    const double seconds = seconds_since(begin_);
-    values.emplace_back("rows_per_second", static_cast<double>(rows_) / seconds);
-    values.emplace_back("tokens_per_second", static_cast<double>(tokens_) / seconds);
-    if (peak_flops > 0 && flops_ > 0) values.emplace_back("mfu", flops_ / seconds / peak_flops);
-    values.emplace_back("data_share", data_seconds_ / seconds);
-    if (padded_tokens_ > 0)
-      values.emplace_back("padding_saved",
-                          1.0 - static_cast<double>(tokens_) / static_cast<double>(padded_tokens_));
-    *this = Interval();
-    return values;
-  }
-
- private:
-  struct Sum {
-    std::string name;
-    double total = 0.0;
-    int64_t count = 0;
-  };
-  std::vector<Sum> sums_;
-  int64_t tokens_ = 0, padded_tokens_ = 0, rows_ = 0;
-  double data_seconds_ = 0, flops_ = 0;
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
-TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
-  TrainerOptions options;
-  Fields experiment = config.object("experiment");
-  options.output_dir = experiment.string("output_dir");
-  options.save_every = experiment.integer("save_every", 0, kMaxSteps, 0);
-  options.log_every = experiment.integer("log_every", 1, kMaxSteps, options.log_every);
-  options.evaluate_every = experiment.integer("evaluate_every", 0, kMaxSteps, 0);
-  options.checkpoints_total_limit = experiment.integer("checkpoints_total_limit", 0, 1 << 20, 0);
-  options.async_save = experiment.boolean("async_save", options.async_save);
-  options.resume_from_checkpoint =
-      experiment.string("resume_from_checkpoint", options.resume_from_checkpoint);
-  options.tensorboard = experiment.boolean("tensorboard", options.tensorboard);
-  if (options.checkpoints_total_limit == 1)
-    experiment.fail("checkpoints_total_limit", "1", "0 (all) or at least 2: one may turn out damaged");
-  experiment.finish();
-  Fields training = config.object("training");
-  options.max_train_steps = training.integer("max_train_steps", 1, kMaxSteps);
-  options.max_grad_norm = training.number("max_grad_norm", 0.0, 1e9, options.max_grad_norm);
-  options.gradient_accumulation_steps = training.integer("gradient_accumulation_steps", 1, 1 << 20, 1);
-  options.max_skipped_steps = training.integer("max_skipped_steps", 0, kMaxSteps, options.max_skipped_steps);
-  options.seed = static_cast<uint64_t>(training.integer("seed", 0, INT64_MAX, 10086));
-  options.peak_flops = training.number("peak_flops", 0.0, 1e18, 0.0);
-  training.finish();
-  options.optimizer = parse_adamw(config.object("optimizer"));
-  options.lr_scheduler = parse_lr_schedule(config.object("lr_scheduler"), options.max_train_steps);
-  options.config = resolved;
-  return options;
-}
-
 Trainer::Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks)
     : step_(step),
       options_(std::move(options)),
@@ -322,7 +237,7 @@ void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) co
   notice(text);
 }
 
-StepReport Trainer::one_step(int64_t step, Interval* interval) {
+StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
   const auto begin = std::chrono::steady_clock::now();
   const double waited = group_.seconds_in_collectives();
   optimizer_.zero_grad();
@@ -348,7 +263,7 @@ StepReport Trainer::one_step(int64_t step, Interval* interval) {
 }
 
 /// A line of metrics: the interval's, and the memory of whichever process took most.
-MetricValues Trainer::measured(Interval* interval) const {
+MetricValues Trainer::measured(StepInterval* interval) const {
   MetricValues values = interval->take(options_.peak_flops * group_.size());
   const int64_t memory = group_.largest({peak_memory_bytes(device_)}).front();
   if (memory > 0) values.emplace_back("memory_bytes", static_cast<double>(memory));
@@ -370,7 +285,7 @@ TrainOutcome Trainer::run() {
                                  .start = first,
                                  .terminal = hooks_.terminal,
                                  .log_seconds = 30.0});
-  Interval interval;
+  StepInterval interval;
   int64_t saved = -1;
   while (outcome.step < options_.max_train_steps) {
     group_.at_step(outcome.step);

@@ -12,10 +12,11 @@
 #include "mmada/core/check.h"
 #include "mmada/core/json.h"
 #include "mmada/trainer/checkpoint_saver.h"
-#include "mmada/trainer/lr_schedule.h"
 #include "mmada/trainer/optimizer.h"
+#include "mmada/trainer/step_interval.h"
 #include "mmada/trainer/straggler.h"
 #include "mmada/trainer/train_step.h"
+#include "mmada/trainer/trainer_options.h"
 
 namespace mmada {
 
@@ -25,32 +26,6 @@ class NonFiniteError : public Error {
  public:
   using Error::Error;
 };
-
-/// How a run goes, whatever it trains.
-struct TrainerOptions {
-  std::string output_dir;
-  int64_t max_train_steps = 0;
-  int64_t save_every = 0;  ///< 0: only at the end
-  int64_t log_every = 10;
-  int64_t evaluate_every = 0;  ///< 0: never
-  int64_t checkpoints_total_limit = 0;
-  /// Checkpoints are copied into host memory and written while training goes on (CheckpointSaver).
-  bool async_save = false;
-  std::string resume_from_checkpoint = "latest";  ///< "latest", "none" or a checkpoint's path
-  bool tensorboard = true;
-  double max_grad_norm = 1.0;  ///< 0: no clipping
-  int64_t gradient_accumulation_steps =
-      1;  ///< micro-batches of an optimizer step; TrainStep::compute runs them all
-  /// Steps in a row whose loss or gradient may be not finite: each is skipped by all processes, one more ends
-  /// the run.
-  int64_t max_skipped_steps = 2;
-  AdamWOptions optimizer;
-  LrSchedule lr_scheduler;
-  double peak_flops = 0;  ///< of each process's device, FLOP/s; the metric mfu needs it. 0: unknown, no mfu
-  uint64_t seed = 0;      ///< recorded with the run
-  Json config;  ///< the resolved configuration, written to the run's folder and into its checkpoints
-};
-TrainerOptions parse_trainer_options(Fields& config, const Json& resolved);
 
 /// What the surroundings give a run.
 struct TrainHooks {
@@ -78,7 +53,6 @@ class Trainer {
   TrainOutcome run();
 
  private:
-  class Interval;
   /// Seconds of the last step that were this process's own work.
   struct OwnTime {
     double data = 0, compute = 0;
@@ -89,9 +63,9 @@ class Trainer {
   Json state(int64_t step) const;
   double save(int64_t step);
   std::string find_checkpoint() const;
-  MetricValues measured(Interval* interval) const;
+  MetricValues measured(StepInterval* interval) const;
   bool meet(int64_t step);
-  StepReport one_step(int64_t step, Interval* interval);
+  StepReport one_step(int64_t step, StepInterval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
   void record(int64_t step, const Evaluation& found, Metrics* metrics) const;
   void notice(const std::string& text) const;

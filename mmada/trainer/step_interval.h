@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "mmada/trainer/train_step.h"
+
+namespace mmada {
+
+/// Sums metrics over the steps since the last line, so that a line holds means.
+class StepInterval {
+ public:
+  void add(const MetricValues& values, const StepReport& report);
+  void add(const std::string& name, double value);
+  /// Runs work whose time does not count towards the rates.
+  template <class Work>
+  void aside(Work&& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    begin_ += std::chrono::steady_clock::now() - begin;
+  }
+  double tokens_per_second() const;
+  /// The means and the rates; starts the next interval. `peak_flops` is that of all processes per second; 0:
+  /// unknown.
+  MetricValues take(double peak_flops);
+
+ private:
+  struct Sum {
+    std::string name;
+    double total = 0.0;
+    int64_t count = 0;
+  };
+  double seconds() const;
+
+  std::vector<Sum> sums_;
+  int64_t tokens_ = 0, padded_tokens_ = 0, rows_ = 0;
+  double data_seconds_ = 0, flops_ = 0;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace mmada
