@@ -126,19 +126,22 @@ struct ChunkedLogprobs : torch::autograd::Function<ChunkedLogprobs> {
     const Chunks chunks(hidden_ND.size(0), head_WD.size(0));
     const at::ScalarType type = wide(hidden_ND);
     at::Tensor dhidden_ND = at::zeros(hidden_ND.sizes(), hidden_ND.options().dtype(wide(hidden_ND)));
-    at::Tensor dhead_WD = at::empty(head_WD.sizes(), head_WD.options());
+    const bool trains_head = context->needs_input_grad(1);
+    at::Tensor dhead_WD;
+    if (trains_head) dhead_WD = at::empty(head_WD.sizes(), head_WD.options());
     for (const Piece& ids : chunks.ids) {
       const at::Tensor head_CD = part(head_WD, ids);
-      at::Tensor dhead_CD = at::zeros(head_CD.sizes(), head_CD.options().dtype(type));
+      at::Tensor dhead_CD;
+      if (trains_head) dhead_CD = at::zeros(head_CD.sizes(), head_CD.options().dtype(type));
       for (const Piece& rows : chunks.rows) {
         const at::Tensor hidden_RD = part(hidden_ND, rows);
         const at::Tensor dlogits_RC =
             logits_gradient(chunk_logits(hidden_RD, head_CD), part(logsumexp_N, rows), part(grads[0], rows),
                             part(grads[1], rows), Hits(part(targets_N, rows), ids, type));
         part(dhidden_ND, rows).add_(product_transposed(dlogits_RC, head_CD.to(type).t()));
-        dhead_CD.add_(product_transposed(hidden_RD.to(type).t(), dlogits_RC.t()).t());
+        if (trains_head) dhead_CD.add_(product_transposed(hidden_RD.to(type).t(), dlogits_RC.t()).t());
       }
-      part(dhead_WD, ids).copy_(dhead_CD);
+      if (trains_head) part(dhead_WD, ids).copy_(dhead_CD);
     }
     return {dhidden_ND.to(hidden_ND.scalar_type()), dhead_WD, at::Tensor(), at::Tensor()};
   }
