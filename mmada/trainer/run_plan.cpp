@@ -72,11 +72,12 @@ Kept kept_by_block(const RunShape& run, bool partial) {
 /// DoRA, what the magnitude scales. Nothing is kept below the first adapted block.
 Kept kept_by_adapted_block(const RunShape& run, int64_t layer, bool partial) {
   const LoraOptions& lora = *run.lora;
-  if (layer < std::ranges::min(lora.layers)) return {0, 0};
+  const int64_t first = std::ranges::min(lora.layers);
+  if (layer < first) return {0, 0};
   const int64_t d = run.model.d_model, kv = run.model.n_kv_heads * run.model.head_dim(),
                 m = run.model.mlp_hidden_size;
   if (run.recompute == Recompute::kBlocks) return {d, 0};
-  // of an input and the projections that read it
+  // of an input and the adapted projections that read it
   const auto kept = [&](int64_t input, const std::vector<std::pair<const char*, int64_t>>& projections) {
     int64_t elements = 0;
     for (const auto& [name, outputs] : projections)
@@ -84,11 +85,17 @@ Kept kept_by_adapted_block(const RunShape& run, int64_t layer, bool partial) {
         elements += lora.rank + (lora.dora ? outputs : 0) + (elements == 0 ? input : 0);
     return elements;
   };
-  // the attention keeps its output itself
-  const int64_t rest = kept(0, {{"attn_out", d}}) + d + kept(d, {{"ff_proj", m}, {"up_proj", m}}) + 2 * m +
-                       kept(m, {{"ff_out", d}});
-  if (partial) return {d + kept(d, {{"k_proj", kv}, {"v_proj", kv}}) + 2 * kv, 3 * d + kept(d, {{"q_proj", d}}) + rest};
-  return {d + kept(d, {{"q_proj", d}, {"k_proj", kv}, {"v_proj", kv}}) + 2 * d + 2 * kv + rest, 0};
+  const int64_t q = kept(d, {{"q_proj", d}}), keys = kept(d, {{"k_proj", kv}, {"v_proj", kv}}),
+                all = kept(d, {{"q_proj", d}, {"k_proj", kv}, {"v_proj", kv}});
+  // the attention keeps its output itself, and nothing where all before it is frozen
+  const bool attends = layer > first || all > 0;
+  const int64_t out = kept(attends ? 0 : d, {{"attn_out", d}});
+  const int64_t gates = kept(d, {{"ff_proj", m}, {"up_proj", m}});
+  const bool feeds = attends || out > 0;  // into the MLP's norm what needs a gradient
+  const int64_t rest = out + (feeds ? d : 0) + gates + (feeds || gates > 0 ? 2 * m : 0) + kept(m, {{"ff_out", d}});
+  if (!attends) return partial ? Kept{0, rest} : Kept{rest, 0};
+  if (partial) return {d + keys + 2 * kv, 3 * d + q + rest};
+  return {d + all + 2 * d + 2 * kv + rest, 0};
 }
 
 int64_t activation_bytes(const RunShape& run, const PassShape& pass) {
@@ -114,7 +121,10 @@ int64_t dequantised_bytes(const RunShape& run) {
 int64_t working_bytes(const RunShape& run, const PassShape& pass) {
   RunShape all = run;
   all.recompute = Recompute::kNothing;
-  const int64_t anew = kept_by_block(all, false).tokens - kept_by_block(run, false).tokens;
+  const auto kept = [](const RunShape& of) {
+    return of.lora ? kept_by_adapted_block(of, std::ranges::max(of.lora->layers), false) : kept_by_block(of, false);
+  };
+  const int64_t anew = kept(all).tokens - kept(run).tokens;
   const int64_t widest = 2 * run.model.mlp_hidden_size + run.model.d_model;
   const int64_t again =
       run.recompute == Recompute::kBlocks ? anew : std::min(anew, run.model.mlp_hidden_size);

@@ -69,6 +69,7 @@ void compare(const RunShape& run, const Group& group) {
   INFO("recompute " << static_cast<int>(run.recompute) << ", processes " << run.processes << ": planned "
                     << plan.parameters << " + " << plan.gradients << " + " << plan.optimizer << " + "
                     << plan.activations << " + " << plan.working);
+  WARN("MEASURE lora " << run.lora.has_value() << " rec " << static_cast<int>(run.recompute) << " P " << run.processes << " plan " << plan.total() << " measured " << measured.peak_bytes << " ratio " << static_cast<double>(plan.total()) / static_cast<double>(measured.peak_bytes));
   CHECK(static_cast<double>(plan.total()) == Approx(static_cast<double>(measured.peak_bytes)).epsilon(0.1));
   const WorkPlan work = work_plan(run);
   CHECK(work.gathered_bytes == measured.counters.gathered_bytes);
