@@ -111,7 +111,10 @@ int64_t SampleEncoder::image_tokens() const {
 
 CodeCache::Codes SampleEncoder::encode_picture(const Image& image) const {
   const at::Tensor pixels = image_to_tensor(image, options_.resolution, options_.resolution, options_.fit);
-  const at::Tensor codes = image_tokenizer_->encode(pixels.unsqueeze(0)).contiguous();
+  const at::Tensor codes =
+      image_tokenizer_->encode(pixels.unsqueeze(0).to(image_tokenizer_->options().device()))
+          .to(at::kCPU)
+          .contiguous();
   return {codes.const_data_ptr<int64_t>(), codes.const_data_ptr<int64_t>() + codes.numel()};
 }
 

@@ -25,6 +25,8 @@ namespace mmada {
 ///  - "chat_file": JSON lines with "question"
 ///  - "pictures", "answers", "chat": how each is generated, as the name of a sampler (--sampler) or its
 ///  fields
+///
+/// Of several processes rank 0 generates and the others wait, at most process_timeout_seconds.
 struct ValidationOptions {
   struct Question {
     std::string image;  ///< path

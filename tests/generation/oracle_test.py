@@ -164,6 +164,8 @@ REASONED = [  # prompt length, codes known, M, (tokens, block, steps, cfg), (ste
     (6, 0, 24, (16, 4, 8, 0.0), (5, 2.5)),
     (9, 0, 22, (12, 6, 4, 0.0), (4, 3.5)),  # all that the budget leaves
     (5, 0, 40, (24, 8, 12, 1.5), (6, 1.0)),
+    (2, 0, 30, (24, 24, 12, 4.0), (3, 0.0)),  # guided from little before it
+    (1, 0, 30, (20, 5, 20, 8.0), (3, 0.0)),
     (5, 7, 20, (6, 3, 4, 0.0), (4, 2.0)),
     (5, 16, 20, (6, 6, 3, 0.0), (4, 2.0)),  # nothing left to draw
 ]

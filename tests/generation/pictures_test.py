@@ -60,6 +60,17 @@ def test_t2i_writes_the_picture_its_parameters_and_its_steps(model_dir, tmp_path
     assert json.loads(other.stdout)["codes"] != answer["codes"]
 
 
+def test_steps_of_reasoning_show_no_picture(model_dir, tmp_path):
+    steps = tmp_path / "steps"
+    run_flags = ["--think", "--prompt-ids", "5,6", "--think-tokens", "4", "--think-steps", "2", "--seed", "7", "--json"]
+    result = run("t2i", model_dir, *run_flags, "--output", tmp_path / "a.png", "--observe", steps)
+    answer = json.loads(result.stdout)
+    assert len(answer["reasoning_ids"]) == 4 and answer["nfe"] == 2 + 3
+    assert sorted(p.name for p in steps.iterdir()) == ["step-0001.png", "step-0002.png", "step-0003.png"]
+    assert Image.open(steps / "step-0003.png").tobytes() == Image.open(tmp_path / "a.png").tobytes()
+    assert json.loads(run("t2i", model_dir, *run_flags).stdout)["codes"] == answer["codes"]  # watched or not
+
+
 def test_without_json_the_answer_is_the_files_name(model_dir, tmp_path):
     result = run("t2i", model_dir, "--prompt-ids", "5", "--output", tmp_path / "a.png")
     assert result.stdout == f"{tmp_path / 'a.png'}\n"
