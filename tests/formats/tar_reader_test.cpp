@@ -55,6 +55,17 @@ TEST_CASE("an archive cut anywhere is refused by its name") {
   CHECK(listed(tar.substr(0, tar.size() - 512)).size() == 2);  // one block of zeros is an end mark
 }
 
+TEST_CASE("an archive cut behind a header that only prepares the next one is refused") {
+  const std::string body = "18 path=other.txt\n";
+  for (const auto& [type, contents] :
+       {std::pair('x', body), std::pair('L', std::string("long.txt")), std::pair('V', std::string())}) {
+    INFO(type);
+    const std::string prepared = tar_member("a.txt", "a") + tar_member("prepares", contents, type);
+    expect_error([&] { listed(prepared); }, {"shard"});
+    CHECK(listed(prepared + tar_member("b.txt", "b") + tar_end()).size() == 2);
+  }
+}
+
 TEST_CASE("names that could lead out of a folder are refused") {
   for (const std::string name : {"../a", "a/../../b", "/etc/passwd", "a\\b", "a\nb", "a/..", "\xff.jpg"}) {
     INFO(name);
