@@ -196,6 +196,8 @@ std::optional<TarMember> TarReader::next() {
     MMADA_CHECK(bytes <= state.limits.tar_member_bytes, state.source, ": member ", quote(given), ": found ",
                 bytes, " bytes, expected at most ", state.limits.tar_member_bytes);
     state.name = without_dots(given);
+    MMADA_CHECK(!state.name.empty(), state.source, ": member ", quote(given),
+                ": found a name of dots alone, expected the name of a file");
     return TarMember{.name = state.name, .bytes = bytes};
   }
   return std::nullopt;

@@ -72,6 +72,10 @@ TEST_CASE("names that could lead out of a folder are refused") {
     expect_error([&] { listed(tar_member(name, "x") + tar_end()); },
                  {"shard: member", "expected a relative name"});
   }
+  for (const std::string name : {".", "././."})
+    expect_error([&] { listed(tar_member(name, "x") + tar_end()); },
+                 {"shard: member", "found a name of dots alone"});
+  CHECK(listed(tar_member("./", "", '5') + tar_member("a", "x") + tar_end()).size() == 1);
   CHECK(listed(tar_member("a..b/..c.jpg", "x") + tar_end())[0].first == "a..b/..c.jpg");
 }
 
