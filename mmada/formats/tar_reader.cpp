@@ -95,15 +95,32 @@ struct TarReader::State {
     if (archive_read_open1(handle) != ARCHIVE_OK) fail("");
   }
 
+  /// Blocks of zeros end an archive. The library takes the end of the file for them, but an archive cut
+  /// between two members ends that way too, or behind a header that only prepares the next one (pax, long
+  /// names). The latter is seen in plain archives: what a gzipped one holds is not had a second time.
+  bool has_end_mark() {
+    constexpr int64_t kBlock = 512;
+    const int64_t end = archive_filter_bytes(handle, 0);
+    if (end <= archive_read_header_position(handle)) return false;
+    if (archive_filter_code(handle, 0) != ARCHIVE_FILTER_NONE) return true;
+    copy(static_cast<uint64_t>(end - kBlock), kBlock);
+    return std::all_of(window.begin(), window.begin() + kBlock, [](char byte) { return byte == 0; });
+  }
+
+  /// Into the window, which the library has no more use for, or asks to be filled.
+  void copy(uint64_t begin, size_t count) {
+    if (file)
+      file->read_at(begin, window.data(), count);
+    else
+      std::memcpy(window.data(), bytes.data() + begin, count);
+  }
+
   static la_ssize_t read_some(archive* a, void* self, const void** data) {
     auto& state = *static_cast<State*>(self);
     const auto count =
         static_cast<size_t>(std::min<uint64_t>(state.window.size(), state.size - state.offset));
     try {
-      if (state.file)
-        state.file->read_at(state.offset, state.window.data(), count);
-      else
-        std::memcpy(state.window.data(), state.bytes.data() + state.offset, count);
+      state.copy(state.offset, count);
     } catch (const Error& error) {  // must not fly through C
       state.failure = error.what();
       archive_set_error(a, EIO, "reading failed");
@@ -156,10 +173,7 @@ std::optional<TarMember> TarReader::next() {
   while (!state.ended) {
     const int status = archive_read_next_header(state.handle, &state.entry);
     if (status == ARCHIVE_EOF) {
-      // Blocks of zeros end an archive. The library takes the end of the file for them, but an archive cut
-      // between two members ends that way too.
-      MMADA_CHECK(archive_filter_bytes(state.handle, 0) > archive_read_header_position(state.handle),
-                  state.source, ": found the end of the file after ", state.members,
+      MMADA_CHECK(state.has_end_mark(), state.source, ": found the end of the file after ", state.members,
                   " members, expected the archive's end mark: it was cut off");
       state.ended = true;
       break;
@@ -182,6 +196,8 @@ std::optional<TarMember> TarReader::next() {
     MMADA_CHECK(bytes <= state.limits.tar_member_bytes, state.source, ": member ", quote(given), ": found ",
                 bytes, " bytes, expected at most ", state.limits.tar_member_bytes);
     state.name = without_dots(given);
+    MMADA_CHECK(!state.name.empty(), state.source, ": member ", quote(given),
+                ": found a name of dots alone, expected the name of a file");
     return TarMember{.name = state.name, .bytes = bytes};
   }
   return std::nullopt;

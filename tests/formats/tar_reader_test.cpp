@@ -55,12 +55,27 @@ TEST_CASE("an archive cut anywhere is refused by its name") {
   CHECK(listed(tar.substr(0, tar.size() - 512)).size() == 2);  // one block of zeros is an end mark
 }
 
+TEST_CASE("an archive cut behind a header that only prepares the next one is refused") {
+  const std::string body = "18 path=other.txt\n";
+  for (const auto& [type, contents] :
+       {std::pair('x', body), std::pair('L', std::string("long.txt")), std::pair('V', std::string())}) {
+    INFO(type);
+    const std::string prepared = tar_member("a.txt", "a") + tar_member("prepares", contents, type);
+    expect_error([&] { listed(prepared); }, {"shard"});
+    CHECK(listed(prepared + tar_member("b.txt", "b") + tar_end()).size() == 2);
+  }
+}
+
 TEST_CASE("names that could lead out of a folder are refused") {
   for (const std::string name : {"../a", "a/../../b", "/etc/passwd", "a\\b", "a\nb", "a/..", "\xff.jpg"}) {
     INFO(name);
     expect_error([&] { listed(tar_member(name, "x") + tar_end()); },
                  {"shard: member", "expected a relative name"});
   }
+  for (const std::string name : {".", "././."})
+    expect_error([&] { listed(tar_member(name, "x") + tar_end()); },
+                 {"shard: member", "found a name of dots alone"});
+  CHECK(listed(tar_member("./", "", '5') + tar_member("a", "x") + tar_end()).size() == 1);
   CHECK(listed(tar_member("a..b/..c.jpg", "x") + tar_end())[0].first == "a..b/..c.jpg");
 }
 

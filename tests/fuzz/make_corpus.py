@@ -4,10 +4,12 @@
 python tests/fuzz/make_corpus.py
 """
 
+import gzip
 import io
 import json
 import pathlib
 import struct
+import tarfile
 import zlib
 
 import numpy as np
@@ -125,7 +127,31 @@ def image_seeds():
     put("webp", "flat", bytes(flat))
 
 
+def tar_seeds():
+    def archive(*members, format=tarfile.USTAR_FORMAT):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=format) as tar:
+            for name, data, *more in members:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.type, entry.linkname = len(data), *(more or (tarfile.REGTYPE, "")),
+                tar.addfile(entry, io.BytesIO(data))
+            length = tar.offset
+        return out.getvalue()[:length] + bytes(1024)  # not the 10 kB that tarfile pads to
+
+    pair = archive(("a.txt", b"text"), ("a.png", b"\x89PNG" * 150))
+    put("tar", "pair", pair)
+    put("tar", "gzipped", gzip.compress(pair, mtime=0))
+    put("tar", "cut", archive(("a.txt", b"x" * 512))[:1024])
+    put("tar", "full", archive(*((f"{i}", b"xy") for i in range(3))))  # the target's limit of members
+    put("tar", "folder", archive(("d", b"", tarfile.DIRTYPE, ""), ("./d//b", b"1")))
+    put("tar", "links", archive(("s", b"", tarfile.SYMTYPE, "a"), ("h", b"", tarfile.LNKTYPE, "a")))
+    put("tar", "pax", archive(("n" * 180 + "\u00e9", b"1"), format=tarfile.PAX_FORMAT))
+    put("tar", "gnu", archive(("n" * 180, b"1"), format=tarfile.GNU_FORMAT))
+    put("tar", "large", archive(("a", b"z" * 2048)))  # the target's limit of a member's bytes
+
+
 if __name__ == "__main__":
+    tar_seeds()
     safetensors_seeds()
     json_seeds()
     tokenizer_seeds()

@@ -43,6 +43,7 @@ PARSERS = {
     "png": Parser("image", ("formats/image_png",), ("png",), 30000),
     "jpeg": Parser("image", ("formats/image_jpeg",), ("jpeg",), 30000),
     "webp": Parser("image", ("formats/image_webp", "formats/image_file"), ("webp",), 300000),
+    "tar": Parser("tar", ("formats/tar_reader",), ("tar",), 100000),
     "tokenizer": Parser("tokenizer", ("formats/bpe_tokenizer", "formats/bpe_model", "formats/bpe_added_tokens", "formats/bpe_pieces",
                                       "formats/bpe_regex", "formats/bpe_unicode", "formats/bpe_decoder"), ("tokenizer",), 20000),
 }

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 runs=${1:-20000}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(tokenizer json safetensors index jpeg png webp)
+[ ${#targets[@]} -gt 0 ] || targets=(tokenizer json safetensors index jpeg png webp tar)
 
 command -v clang++ > /dev/null || { echo "tests/fuzz/run.sh: clang++ with its fuzzer runtime is missing (third_party/setup.sh)" >&2; exit 1; }
 mkdir -p build/fuzz/findings
