@@ -30,11 +30,14 @@ void run(const Options& options) {
 void add_convert_merge(CLI::App& convert) {
   auto* verb = convert.add_subcommand("merge", "Merge LoRA or DoRA adapters into a checkpoint");
   auto options = std::make_shared<Options>();
-  verb->add_option("--model", options->model, "Checkpoint directory that the adapters were trained on")->required();
-  verb->add_option("--adapter", options->adapter,
-                   "Folder with adapter_config.json and adapter_model.safetensors, as peft and training write it")
+  verb->add_option("--model", options->model, "Checkpoint directory that the adapters were trained on")
       ->required();
-  verb->add_option("--output", options->output, "Folder to make: a plain checkpoint of the base's type")->required();
+  verb->add_option(
+          "--adapter", options->adapter,
+          "Folder with adapter_config.json and adapter_model.safetensors, as peft and training write it")
+      ->required();
+  verb->add_option("--output", options->output, "Folder to make: a plain checkpoint of the base's type")
+      ->required();
   verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options] { run(*options); });
 }

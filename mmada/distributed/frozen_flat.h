@@ -17,8 +17,8 @@ struct FrozenTensor {
   std::vector<int64_t> shape;
   at::ScalarType type = at::kFloat;
 };
-/// Where frozen tensors lie among the bytes of their unit: elements of the layout are bytes, and its shapes have
-/// the type's size behind the tensor's own.
+/// Where frozen tensors lie among the bytes of their unit: elements of the layout are bytes, and its shapes
+/// have the type's size behind the tensor's own.
 FlatLayout frozen_layout(const std::vector<FrozenTensor>& tensors, int world_size, int64_t alignment);
 
 /// The frozen tensors of a unit behind one another, cut into shards and gathered as bytes.
@@ -28,8 +28,8 @@ class FrozenFlat {
   using Fill = std::function<void(at::TensorList)>;
 
   FrozenFlat() = default;
-  FrozenFlat(const std::vector<FrozenTensor>& tensors, const Group& group, int64_t alignment, at::Device device,
-             const Fill& fill);
+  FrozenFlat(const std::vector<FrozenTensor>& tensors, const Group& group, int64_t alignment,
+             at::Device device, const Fill& fill);
 
   /// Views of the whole, which are there between finish() and empty().
   const std::vector<at::Tensor>& tensors() const { return tensors_; }

@@ -24,7 +24,8 @@ void empty_storage(const at::Tensor& tensor) {
 
 GatheredFlat::GatheredFlat(const at::Tensor& shard, int64_t padded, at::ScalarType type, bool resident)
     : resident_(resident || padded == 0),
-      whole_(resident_ ? shard.detach() : at::empty({padded}, shard.options().dtype(type).requires_grad(false))) {}
+      whole_(resident_ ? shard.detach()
+                       : at::empty({padded}, shard.options().dtype(type).requires_grad(false))) {}
 
 int64_t GatheredFlat::bytes() const {
   return resident_ ? 0 : whole_.numel() * static_cast<int64_t>(whole_.itemsize());

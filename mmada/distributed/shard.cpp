@@ -56,8 +56,7 @@ size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, con
   counters_.frozen_bytes += unit->frozen.shard_bytes();
   unit->layout = flat_layout(shapes, group_.size(), policy_.alignment);
   const FlatLayout& layout = unit->layout;
-  const Tensor flat =
-      at::zeros({layout.padded}, at::TensorOptions(policy_.device).dtype(policy_.master));
+  const Tensor flat = at::zeros({layout.padded}, at::TensorOptions(policy_.device).dtype(policy_.master));
   for (const FlatParameter& parameter : layout.parameters) fill(parameter.name, view_of(flat, parameter));
   unit->master = own_shard(flat, layout, group_);
   unit->gradient = at::zeros_like(unit->master);
@@ -75,8 +74,7 @@ size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, con
   const bool resident = group_.size() == 1 && policy_.master == policy_.compute;
   unit->whole = GatheredFlat(unit->master, layout.padded, policy_.compute, resident);
   for (const FlatParameter& parameter : layout.parameters)
-    unit->leaves.push_back(
-        view_of(unit->whole.whole(), parameter).variable_data().requires_grad_(true));
+    unit->leaves.push_back(view_of(unit->whole.whole(), parameter).variable_data().requires_grad_(true));
   unit->whole.empty();
   unit->tensors = unit->leaves;
   for (const Tensor& tensor : unit->frozen.tensors()) unit->tensors.push_back(tensor);

@@ -55,17 +55,17 @@ struct ShardSegment {
 /// the segments; update the segments by them and set them to zero. A process alone whose masters have the
 /// compute type holds no second copy.
 ///
-/// Frozen tensors of a unit are a second flat tensor, of bytes: they are cut into shards and gathered with the
-/// parameters, in the types in which they are used, and have no masters, gradients or segments. A process alone
-/// holds them once. What quantised ones stand for is the pass's affair: a pass that dequantises one at a time
-/// never has a whole unit dequantised. Units before the first that is trained run no backward pass.
+/// Frozen tensors of a unit are a second flat tensor, of bytes: they are cut into shards and gathered with
+/// the parameters, in the types in which they are used, and have no masters, gradients or segments. A process
+/// alone holds them once. What quantised ones stand for is the pass's affair: a pass that dequantises one at
+/// a time never has a whole unit dequantised. Units before the first that is trained run no backward pass.
 class ShardedModel {
  public:
   using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
   /// Fills a whole parameter; called for one unit at a time, in every process alike.
   using Fill = std::function<void(const std::string& name, const at::Tensor& parameter)>;
-  /// One use of a unit: its output of its parameters and after them its frozen tensors, in the order given, and
-  /// its inputs.
+  /// One use of a unit: its output of its parameters and after them its frozen tensors, in the order given,
+  /// and its inputs.
   struct Pass {
     std::function<at::Tensor(at::TensorList parameters, at::TensorList inputs)> function;
     /// Run the function, which has to be pure, anew in the backward pass, instead of keeping its graph.

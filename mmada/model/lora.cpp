@@ -67,7 +67,9 @@ LoraOptions parse_lora(Fields fields, const TransformerConfig& config, uint64_t 
   if (options.layers.empty()) fields.fail("layers", "none", "at least one block");
   options.dora = fields.boolean("dora", false);
   const std::string base = fields.choice("base", {"full", "int8", "nf4"}, "full");
-  options.base = base == "full" ? WeightFormat::kFull : base == "int8" ? WeightFormat::kInt8 : WeightFormat::kNf4;
+  options.base = base == "full"   ? WeightFormat::kFull
+                 : base == "int8" ? WeightFormat::kInt8
+                                  : WeightFormat::kNf4;
   if (options.base == WeightFormat::kNf4 && (config.d_model % 2 != 0 || config.mlp_hidden_size % 2 != 0))
     fields.fail("base", "nf4 of odd widths", "even ones: two weights share a byte");
   fields.finish();
@@ -103,7 +105,8 @@ at::Tensor project(const at::Tensor& x, const AdaptedWeight& weight) {
 
 void initialize_adapter(const std::string& name, const at::Tensor& tensor, uint64_t seed) {
   if (name.ends_with(".lora_A.weight")) return draw_a(name, tensor, seed);
-  MMADA_CHECK(name.ends_with(".lora_B.weight"), "adapter: found the tensor ", name, ", expected lora_A or lora_B");
+  MMADA_CHECK(name.ends_with(".lora_B.weight"), "adapter: found the tensor ", name,
+              ", expected lora_A or lora_B");
   at::Tensor(tensor).zero_();
 }
 

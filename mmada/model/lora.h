@@ -14,10 +14,10 @@ namespace mmada {
 
 /// Low-rank adaptation of a transformer's projections, whose own weights stay as they are.
 ///
-/// LoRA (arXiv 2106.09685): W x becomes W x + alpha / rank B A x, A [rank, I] drawn uniformly up to 1 / sqrt(I)
-/// (Kaiming's rule with a = sqrt(5)), B [O, rank] zero. DoRA (arXiv 2402.09353): the rows of W + alpha / rank B A
-/// are scaled to the length m [O], which begins as that of W's; the length that they have is taken for a
-/// constant in the backward pass (section 4.3, as in peft).
+/// LoRA (arXiv 2106.09685): W x becomes W x + alpha / rank B A x, A [rank, I] drawn uniformly up to 1 /
+/// sqrt(I) (Kaiming's rule with a = sqrt(5)), B [O, rank] zero. DoRA (arXiv 2402.09353): the rows of W +
+/// alpha / rank B A are scaled to the length m [O], which begins as that of W's; the length that they have is
+/// taken for a constant in the backward pass (section 4.3, as in peft).
 struct LoraOptions {
   int64_t rank = 16;
   double alpha = 32;

@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "base_model.model.", kModel = "model.";
-constexpr std::string_view kA = ".lora_A.weight", kB = ".lora_B.weight", kMagnitude = ".lora_magnitude_vector";
+constexpr std::string_view kA = ".lora_A.weight", kB = ".lora_B.weight",
+                           kMagnitude = ".lora_magnitude_vector";
 constexpr const char *kConfig = "adapter_config.json", *kTensors = "adapter_model.safetensors";
 
 /// What of an adapter's configuration decides the merged weights.
@@ -50,8 +51,8 @@ std::map<std::string, AdaptedWeight> read_adapters(const std::string& path, doub
   for (const auto& [name, tensor] : read_tensor_file(path)) {
     const auto ends = [&name = name](std::string_view suffix) { return name.ends_with(suffix); };
     const std::string_view suffix = ends(kA) ? kA : ends(kB) ? kB : ends(kMagnitude) ? kMagnitude : "";
-    MMADA_CHECK(name.starts_with(kPrefix) && !suffix.empty(), path, ": found the tensor ", quote(name), ", expected ",
-                kPrefix, "MODULE", kA, ", ", kB, " or ", kMagnitude);
+    MMADA_CHECK(name.starts_with(kPrefix) && !suffix.empty(), path, ": found the tensor ", quote(name),
+                ", expected ", kPrefix, "MODULE", kA, ", ", kB, " or ", kMagnitude);
     const std::string module = name.substr(kPrefix.size(), name.size() - kPrefix.size() - suffix.size());
     AdaptedWeight& adapter = adapters[module];
     adapter.scale = scale;
@@ -87,16 +88,11 @@ void save_peft_adapter(const std::string& directory, const LoraOptions& lora, co
     if (name.ends_with(kA)) modules.insert(name.substr(0, name.size() - kA.size()));
   }
   fs::create_directories(directory);
-  const Json config = {{"peft_type", "LORA"},
-                       {"base_model_name_or_path", base},
-                       {"r", lora.rank},
-                       {"lora_alpha", lora.alpha},
-                       {"lora_dropout", 0.0},
-                       {"target_modules", modules},
-                       {"use_dora", lora.dora},
-                       {"use_rslora", false},
-                       {"bias", "none"},
-                       {"fan_in_fan_out", false},
+  const Json config = {{"peft_type", "LORA"},   {"base_model_name_or_path", base},
+                       {"r", lora.rank},        {"lora_alpha", lora.alpha},
+                       {"lora_dropout", 0.0},   {"target_modules", modules},
+                       {"use_dora", lora.dora}, {"use_rslora", false},
+                       {"bias", "none"},        {"fan_in_fan_out", false},
                        {"inference_mode", true}};
   write_tensor_file(directory + "/" + kTensors, tensors, {{"format", "pt"}});
   write_file(directory + "/" + kConfig, config.dump(2) + "\n");
@@ -120,7 +116,8 @@ int64_t merge_peft_adapter(const Transformer& transformer, const std::string& di
     parameter.tensor.detach().copy_(merge(adapter));
     ++merged;
   }
-  MMADA_CHECK(adapters.empty(), path, ": found adapters of ", quote(adapters.empty() ? "" : adapters.begin()->first),
+  MMADA_CHECK(adapters.empty(), path, ": found adapters of ",
+              quote(adapters.empty() ? "" : adapters.begin()->first),
               ", expected those of the model's projections");
   MMADA_CHECK(merged > 0, path, ": found no adapters, expected at least one");
   return merged;

@@ -18,10 +18,10 @@ namespace mmada {
 void save_peft_adapter(const std::string& directory, const LoraOptions& lora, const std::string& base,
                        const std::vector<std::pair<std::string, at::Tensor>>& adapters);
 
-/// Merges the adapters of such a folder into the model's weights, which keep their type; modules are named with
-/// or without the leading "model.". Throws where a tensor fits no weight of the model, half an adapter is
-/// missing, or the configuration asks for what is no LoRA or DoRA of linear layers. Returns how many weights
-/// were changed.
+/// Merges the adapters of such a folder into the model's weights, which keep their type; modules are named
+/// with or without the leading "model.". Throws where a tensor fits no weight of the model, half an adapter
+/// is missing, or the configuration asks for what is no LoRA or DoRA of linear layers. Returns how many
+/// weights were changed.
 int64_t merge_peft_adapter(const Transformer& transformer, const std::string& directory);
 
 }  // namespace mmada

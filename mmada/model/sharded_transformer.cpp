@@ -31,8 +31,7 @@ at::Tensor embed(at::TensorList weights, at::TensorList inputs) {
 
 ShardedTransformer::ShardedTransformer(const TransformerConfig& config, Group group,
                                        const ShardPolicy& policy, Recompute recompute,
-                                       const ShardedModel::Fill& fill,
-                                       const std::optional<LoraOptions>& lora)
+                                       const ShardedModel::Fill& fill, const std::optional<LoraOptions>& lora)
     : config_(config),
       parameters_(Transformer(config, at::TensorOptions(at::kMeta).dtype(policy.master)).parameters()),
       lora_(lora),
@@ -40,9 +39,10 @@ ShardedTransformer::ShardedTransformer(const TransformerConfig& config, Group gr
       device_(policy.device),
       recompute_(recompute),
       shards_(std::move(group), policy) {
-  MMADA_CHECK(!lora || recompute != Recompute::kNormsAndSwiglu,
-              "sharded transformer: found the recomputation of norms and SwiGLU beside LoRA, expected none, or "
-              "that of whole blocks");
+  MMADA_CHECK(
+      !lora || recompute != Recompute::kNormsAndSwiglu,
+      "sharded transformer: found the recomputation of norms and SwiGLU beside LoRA, expected none, or "
+      "that of whole blocks");
   Sha256 digest;
   for (const TransformerUnit& unit : units_)
     if (lora)
@@ -97,7 +97,8 @@ std::vector<std::pair<ShardSegment, ParameterKind>> ShardedTransformer::segments
   std::map<std::string, ParameterKind> kinds;
   for (const NamedParameter& parameter : parameters_) kinds[parameter.name] = parameter.kind;
   std::vector<std::pair<ShardSegment, ParameterKind>> result;
-  for (const ShardSegment& segment : shards_.segments()) result.emplace_back(segment, lora_ ? adapter_kind(segment.name) : kinds.at(segment.name));
+  for (const ShardSegment& segment : shards_.segments())
+    result.emplace_back(segment, lora_ ? adapter_kind(segment.name) : kinds.at(segment.name));
   return result;
 }
 

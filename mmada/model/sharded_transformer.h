@@ -18,8 +18,8 @@
 namespace mmada {
 
 /// The transformer over processes: units of the embedding, of each block, and of ln_f with the head, whose
-/// parameters lie in shards (ShardedModel, transformer_units). Under LoRA these are frozen, and the adapters are
-/// what is trained; those of a block are gathered with it.
+/// parameters lie in shards (ShardedModel, transformer_units). Under LoRA these are frozen, and the adapters
+/// are what is trained; those of a block are gathered with it.
 class ShardedTransformer {
  public:
   /// `fill` gives each parameter, by its published name, its first value; under LoRA the adapters
@@ -47,15 +47,16 @@ class ShardedTransformer {
   /// The adapters' tensors, whole, in the masters' type. Every process calls it; empty where `keep` is false.
   std::vector<std::pair<std::string, at::Tensor>> adapters(bool keep);
 
-  /// All parameters in one place, adapters merged into them, of the type and on the device asked for. Every process calls it; where
-  /// `keep` is false the result is empty.
+  /// All parameters in one place, adapters merged into them, of the type and on the device asked for. Every
+  /// process calls it; where `keep` is false the result is empty.
   Transformer whole(at::TensorOptions options, bool keep);
 
  private:
   void add_adapted(const TransformerUnit& unit, const ShardedModel::Fill& fill, Sha256* digest);
   void freeze(const TransformerUnit& unit, const ShardedModel::Fill& fill, at::TensorList frozen,
               std::map<std::string, at::Tensor>* magnitudes) const;
-  at::Tensor block(size_t unit, at::TensorList tensors, const at::Tensor& x_BTD, const PassTables& tables) const;
+  at::Tensor block(size_t unit, at::TensorList tensors, const at::Tensor& x_BTD,
+                   const PassTables& tables) const;
   at::Tensor run(const at::Tensor& ids_BT, PassTables tables, std::vector<WindowTargets> targets);
 
   TransformerConfig config_;

@@ -152,7 +152,8 @@ void check_packed(const RowBatch& rows) {
               " and ", rows.valid.size(), " valid spans of packed rows, expected [1, M] and none");
   MMADA_CHECK(offsets.size() > 1 && offsets.front() == 0 && offsets.back() == tokens &&
                   std::ranges::adjacent_find(offsets, std::ranges::greater_equal()) == offsets.end(),
-              "transformer: found offsets ", at::IntArrayRef(offsets), " of packed rows, expected rising from 0 to ", tokens);
+              "transformer: found offsets ", at::IntArrayRef(offsets),
+              " of packed rows, expected rising from 0 to ", tokens);
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ enum class Recompute {
 };
 
 /// The product of x with a projection of a block, whatever its weights are.
-using BlockProduct = std::function<at::Tensor(const at::Tensor& x, at::Tensor Transformer::Block::*projection)>;
+using BlockProduct =
+    std::function<at::Tensor(const at::Tensor& x, at::Tensor Transformer::Block::*projection)>;
 
 /// One block of the transformer (SPEC 1.2) on x [B, T, D]. The `last` one computes its queries and MLP at the
 /// tables' chosen positions alone, where there are any: [N, D]. With a

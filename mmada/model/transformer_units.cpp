@@ -51,7 +51,8 @@ void add_frozen(TransformerUnit& unit, UnitParameter& parameter, at::ScalarType 
   }
 }
 
-TransformerUnit adapted_unit(TransformerUnit unit, const LoraOptions& lora, at::ScalarType compute, bool block) {
+TransformerUnit adapted_unit(TransformerUnit unit, const LoraOptions& lora, at::ScalarType compute,
+                             bool block) {
   unit.shapes.clear();
   for (UnitParameter& parameter : unit.parameters) {
     if (lora.adapts(parameter.name)) add_adapter(unit, parameter, lora);

@@ -19,23 +19,22 @@ using torch::autograd::tensor_list;
 
 constexpr int64_t kBlock = FrozenWeight::kNf4Block;
 /// Quantiles of the normal distribution, 0 among them, scaled to [-1, 1] (arXiv 2305.14314, appendix E).
-constexpr std::array<float, 16> kNf4Levels = {
-    -1.0F,
-    -0.6961928009986877F,
-    -0.5250730514526367F,
-    -0.39491748809814453F,
-    -0.28444138169288635F,
-    -0.18477343022823334F,
-    -0.09105003625154495F,
-    0.0F,
-    0.07958029955625534F,
-    0.16093020141124725F,
-    0.24611230194568634F,
-    0.33791524171829224F,
-    0.44070982933044434F,
-    0.5626170039176941F,
-    0.7229568362236023F,
-    1.0F};
+constexpr std::array<float, 16> kNf4Levels = {-1.0F,
+                                              -0.6961928009986877F,
+                                              -0.5250730514526367F,
+                                              -0.39491748809814453F,
+                                              -0.28444138169288635F,
+                                              -0.18477343022823334F,
+                                              -0.09105003625154495F,
+                                              0.0F,
+                                              0.07958029955625534F,
+                                              0.16093020141124725F,
+                                              0.24611230194568634F,
+                                              0.33791524171829224F,
+                                              0.44070982933044434F,
+                                              0.5626170039176941F,
+                                              0.7229568362236023F,
+                                              1.0F};
 
 at::Tensor level_tensor(at::Device device) {
   return at::tensor(at::ArrayRef<float>(kNf4Levels), at::kFloat).to(device);
@@ -130,8 +129,8 @@ at::Tensor dequantise(const FrozenWeight& weight, at::ScalarType type) {
 
 at::Tensor project_frozen(const at::Tensor& x, const FrozenWeight& weight) {
   const int64_t inputs = weight.values.size(1) * (weight.format == WeightFormat::kNf4 ? 2 : 1);
-  MMADA_CHECK(x.dim() >= 2 && x.size(-1) == inputs, "project_frozen: found x ", x.sizes(), ", expected [..., ",
-              inputs, "]");
+  MMADA_CHECK(x.dim() >= 2 && x.size(-1) == inputs, "project_frozen: found x ", x.sizes(),
+              ", expected [..., ", inputs, "]");
   const auto scales = weight.scales.defined() ? std::optional(weight.scales) : std::nullopt;
   return FrozenLinear::apply(x, weight.values, scales, static_cast<int64_t>(weight.format));
 }

@@ -15,8 +15,8 @@ namespace {
 
 /// Masked share of a flow's positions on average: E[cos(pi t / 2)] of images, E[t] of text.
 constexpr double kImageShare = 2 / std::numbers::pi, kTextShare = 0.5;
-/// Chunks of logits that masked_token_logprobs has at a time.
-constexpr int64_t kLogitChunks = 3;
+/// Chunks of logits that masked_token_logprobs has at a time, and of a head that is not trained.
+constexpr int64_t kLogitChunks = 3, kFrozenLogitChunks = 2;
 
 int64_t size_of(at::ScalarType type) { return static_cast<int64_t>(c10::elementSize(type)); }
 
@@ -92,7 +92,8 @@ Kept kept_by_adapted_block(const RunShape& run, int64_t layer, bool partial) {
   const int64_t out = kept(attends ? 0 : d, {{"attn_out", d}});
   const int64_t gates = kept(d, {{"ff_proj", m}, {"up_proj", m}});
   const bool feeds = attends || out > 0;  // into the MLP's norm what needs a gradient
-  const int64_t rest = out + (feeds ? d : 0) + gates + (feeds || gates > 0 ? 2 * m : 0) + kept(m, {{"ff_out", d}});
+  const int64_t rest =
+      out + (feeds ? d : 0) + gates + (feeds || gates > 0 ? 2 * m : 0) + kept(m, {{"ff_out", d}});
   if (!attends) return partial ? Kept{0, rest} : Kept{rest, 0};
   if (partial) return {d + keys + 2 * kv, 3 * d + q + rest};
   return {d + all + 2 * d + 2 * kv + rest, 0};
@@ -113,7 +114,9 @@ int64_t activation_bytes(const RunShape& run, const PassShape& pass) {
 int64_t dequantised_bytes(const RunShape& run) {
   if (!run.lora) return 0;
   const int64_t largest = run.model.d_model * std::max(run.model.d_model, run.model.mlp_hidden_size);
-  const int64_t held = run.lora->base == WeightFormat::kFull ? 0 : run.lora->base == WeightFormat::kInt8 ? 1 : 3;
+  const int64_t held = run.lora->base == WeightFormat::kFull   ? 0
+                       : run.lora->base == WeightFormat::kInt8 ? 1
+                                                               : 3;
   return largest * 4 * (held + (run.lora->dora ? 2 : 0));
 }
 
@@ -122,7 +125,8 @@ int64_t working_bytes(const RunShape& run, const PassShape& pass) {
   RunShape all = run;
   all.recompute = Recompute::kNothing;
   const auto kept = [](const RunShape& of) {
-    return of.lora ? kept_by_adapted_block(of, std::ranges::max(of.lora->layers), false) : kept_by_block(of, false);
+    return of.lora ? kept_by_adapted_block(of, std::ranges::max(of.lora->layers), false)
+                   : kept_by_block(of, false);
   };
   const int64_t anew = kept(all).tokens - kept(run).tokens;
   const int64_t widest = 2 * run.model.mlp_hidden_size + run.model.d_model;
@@ -130,7 +134,8 @@ int64_t working_bytes(const RunShape& run, const PassShape& pass) {
       run.recompute == Recompute::kBlocks ? anew : std::min(anew, run.model.mlp_hidden_size);
   const int64_t block = (widest + again) * pass.rows * pass.tokens * size_of(run.policy.compute);
   const int64_t chunk = std::min<int64_t>(kLogprobsChunkBytes, pass.positions * run.model.vocab_size * 4);
-  const int64_t head = kLogitChunks * chunk + 3 * pass.positions * run.model.d_model * 4;
+  const int64_t head =
+      (run.lora ? kFrozenLogitChunks : kLogitChunks) * chunk + 3 * pass.positions * run.model.d_model * 4;
   return std::max(block + dequantised_bytes(run), head);
 }
 
@@ -205,15 +210,15 @@ WorkPlan work_plan(const RunShape& run) {
   const int64_t passes = run.micro_batches * std::ssize(run.passes);
   WorkPlan plan;
   if (run.processes > 1) {
-    // the last unit stays for its backward pass; the embedding's reads no weights, and what lies below the first
-    // adapted block has none
+    // the last unit stays for its backward pass; the embedding's reads no weights, and what lies below the
+    // first adapted block has none
     const size_t first = run.lora ? static_cast<size_t>(1 + std::ranges::min(run.lora->layers)) : 1;
     int64_t backward = 0;
     for (size_t i = first; i + 1 < units.size(); ++i) backward += gathered_bytes(units[i]);
     const int64_t all = sums_over(units, gathered_bytes).all;
     plan.gathered_bytes = run.policy.release ? passes * (all + backward) : all;
-    plan.reduced_bytes =
-        passes * sums_over(units, [](const UnitSize& unit) { return unit.trained; }).all * size_of(run.policy.reduce);
+    plan.reduced_bytes = passes * sums_over(units, [](const UnitSize& unit) { return unit.trained; }).all *
+                         size_of(run.policy.reduce);
   }
   for (const PassShape& pass : run.passes) {
     const auto [layers, head] = pass_flops(run.model, pass);

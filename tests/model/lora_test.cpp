@@ -30,8 +30,8 @@ LoraOptions lora_options(bool dora, WeightFormat base = WeightFormat::kFull) {
 }
 
 /// What LoRA and DoRA say in dense weights: W + s B A, its rows scaled to m; the lengths are constants.
-at::Tensor published_weight(const at::Tensor& w, const at::Tensor& a, const at::Tensor& b, const at::Tensor& m,
-                            double scale) {
+at::Tensor published_weight(const at::Tensor& w, const at::Tensor& a, const at::Tensor& b,
+                            const at::Tensor& m, double scale) {
   const at::Tensor sum = w + scale * b.matmul(a);
   if (!m.defined()) return sum;
   return m.unsqueeze(1) * sum / sum.detach().square().sum(1, /*keepdim=*/true).sqrt();
@@ -43,8 +43,10 @@ struct Adapter {
 Adapter some_adapter(bool dora) {
   at::manual_seed(7);
   const at::TensorOptions wide(at::kDouble);
-  Adapter adapter{at::randn({10, 6}, wide), at::randn({3, 6}, wide).requires_grad_(true),
-                  at::randn({10, 3}, wide).requires_grad_(true), {}};
+  Adapter adapter{at::randn({10, 6}, wide),
+                  at::randn({3, 6}, wide).requires_grad_(true),
+                  at::randn({10, 3}, wide).requires_grad_(true),
+                  {}};
   if (dora) adapter.m = at::rand({10}, wide).add(0.5).requires_grad_(true);
   return adapter;
 }
@@ -56,8 +58,7 @@ TEST_CASE("LoRA and DoRA are their published formulas, in value and in every gra
     const at::Tensor x = at::randn({2, 5, 6}, at::kDouble), dy = at::randn({2, 5, 10}, at::kDouble);
     const at::Tensor ours = x.clone().requires_grad_(true), theirs = x.clone().requires_grad_(true);
     const at::Tensor y = project(ours, weight);
-    const at::Tensor expected =
-        theirs.matmul(published_weight(dense.w, dense.a, dense.b, dense.m, 0.7).t());
+    const at::Tensor expected = theirs.matmul(published_weight(dense.w, dense.a, dense.b, dense.m, 0.7).t());
     CHECK(at::allclose(y, expected, 1e-12, 1e-12));
     y.backward(dy);
     expected.backward(dy);
@@ -65,7 +66,8 @@ TEST_CASE("LoRA and DoRA are their published formulas, in value and in every gra
     CHECK(at::allclose(own.a.grad(), dense.a.grad(), 1e-12, 1e-12));
     CHECK(at::allclose(own.b.grad(), dense.b.grad(), 1e-12, 1e-12));
     if (dora) CHECK(at::allclose(own.m.grad(), dense.m.grad(), 1e-12, 1e-12));
-    CHECK(at::allclose(merge(weight), published_weight(dense.w, dense.a, dense.b, dense.m, 0.7), 1e-12, 1e-12));
+    CHECK(
+        at::allclose(merge(weight), published_weight(dense.w, dense.a, dense.b, dense.m, 0.7), 1e-12, 1e-12));
   }
 }
 
@@ -129,8 +131,12 @@ struct Variant {
 
 ShardedTransformer adapted_transformer(const Group& group, const Variant& variant) {
   const auto weights = base_weights(variant.tied, std::nullopt);
-  return {small_config(variant.tied), group, variant.policy, variant.recompute,
-          [&](const std::string& name, const at::Tensor& tensor) { tensor.copy_(weights.at(name)); }, variant.lora};
+  return {small_config(variant.tied),
+          group,
+          variant.policy,
+          variant.recompute,
+          [&](const std::string& name, const at::Tensor& tensor) { tensor.copy_(weights.at(name)); },
+          variant.lora};
 }
 
 Trace train_adapters(const Group& group, const Variant& variant) {
@@ -146,8 +152,8 @@ Trace train_adapters(const Group& group, const Variant& variant) {
   return trace;
 }
 
-/// The same by another way: a dense network that knows no adapters gives the gradient of every weight, and the
-/// chain rule takes it on to the adapters, which are then put into its weights.
+/// The same by another way: a dense network that knows no adapters gives the gradient of every weight, and
+/// the chain rule takes it on to the adapters, which are then put into its weights.
 class DenseAdapters {
  public:
   DenseAdapters(const Transformer& model, const LoraOptions& lora, std::map<std::string, at::Tensor> base)
@@ -268,16 +274,18 @@ TEST_CASE("the merged network computes what the adapted one does") {
     const Transformer merged = model.whole(at::kFloat, true);
     const RowGroup rows = rows_of(2, 0, kRows);
     const double adapted = weighted_losses(token_logprobs(model), {rows}).total.item<double>();
-    CHECK(weighted_losses(token_logprobs(merged), {rows}).total.item<double>() == Approx(adapted).epsilon(1e-6));
+    CHECK(weighted_losses(token_logprobs(merged), {rows}).total.item<double>() ==
+          Approx(adapted).epsilon(1e-6));
   }
 }
 
 TEST_CASE("only adapters have gradients and optimizer states, and the base takes the bytes of its format") {
   const int64_t projections = 2 * (4 * 24 * 24 + 3 * 24 * 40), rows = 2 * (4 * 24 + 2 * 40 + 24);
   const int64_t others = (2 * kVocabulary * 24 + 5 * 24) * 4;
-  const std::map<WeightFormat, int64_t> expected = {{WeightFormat::kFull, 4 * projections + others},
-                                                    {WeightFormat::kInt8, projections + 4 * rows + others},
-                                                    {WeightFormat::kNf4, projections / 2 + 4 * rows + others}};
+  const std::map<WeightFormat, int64_t> expected = {
+      {WeightFormat::kFull, 4 * projections + others},
+      {WeightFormat::kInt8, projections + 4 * rows + others},
+      {WeightFormat::kNf4, projections / 2 + 4 * rows + others}};
   for (const auto& [format, bytes] : expected) {
     const ShardedTransformer model = adapted_transformer({}, {.lora = lora_options(true, format)});
     // each of up to 35 tensors is filled up to 64 bytes
@@ -315,8 +323,9 @@ TEST_CASE("the base's digest is of what it holds: any weight changes it, adapter
 }
 
 TEST_CASE("the recomputation of norms and SwiGLU beside LoRA is refused") {
-  CHECK_THROWS_WITH(adapted_transformer({}, {.recompute = Recompute::kNormsAndSwiglu, .lora = lora_options(false)}),
-                    Catch::Contains("beside LoRA"));
+  CHECK_THROWS_WITH(
+      adapted_transformer({}, {.recompute = Recompute::kNormsAndSwiglu, .lora = lora_options(false)}),
+      Catch::Contains("beside LoRA"));
 }
 
 }  // namespace

@@ -24,17 +24,20 @@ FrozenWeight frozen(const at::Tensor& weight, WeightFormat format) {
   } else if (format == WeightFormat::kInt8) {
     held.values = at::empty({rows, columns}, at::kChar), held.scales = at::empty({rows});
   } else {
-    held.values = at::empty({rows, columns / 2}, at::kByte), held.scales = at::empty({rows, (columns + 63) / 64});
+    held.values = at::empty({rows, columns / 2}, at::kByte),
+    held.scales = at::empty({rows, (columns + 63) / 64});
   }
   quantise(weight, held);
   return held;
 }
 
-/// The sixteen levels as the paper defines them, from quantiles of the normal distribution: half a level less of
-/// the negative ones, so that 0 is one of them.
+/// The sixteen levels as the paper defines them, from quantiles of the normal distribution: half a level less
+/// of the negative ones, so that 0 is one of them.
 std::vector<double> nf4_levels() {
   const double offset = 0.9677083;
-  const auto quantile = [](double p) { return at::special_ndtri(at::scalar_tensor(p, at::kDouble)).item<double>(); };
+  const auto quantile = [](double p) {
+    return at::special_ndtri(at::scalar_tensor(p, at::kDouble)).item<double>();
+  };
   std::vector<double> levels;
   for (int i = 0; i < 7; ++i) levels.push_back(-quantile(offset + (0.5 - offset) * i / 7));
   levels.push_back(0);
@@ -64,7 +67,8 @@ TEST_CASE("nf4: every weight becomes the nearest level of its block of 64 column
     for (int64_t column = 0; column < 150; ++column) {
       const int64_t begin = column / 64 * 64, end = std::min<int64_t>(begin + 64, 150);
       double largest = 0;
-      for (int64_t i = begin; i < end; ++i) largest = std::max(largest, std::abs(weight[row][i].item<double>()));
+      for (int64_t i = begin; i < end; ++i)
+        largest = std::max(largest, std::abs(weight[row][i].item<double>()));
       const double value = weight[row][column].item<double>() / largest;
       double nearest = levels[0];
       for (const double level : levels)

@@ -69,7 +69,6 @@ void compare(const RunShape& run, const Group& group) {
   INFO("recompute " << static_cast<int>(run.recompute) << ", processes " << run.processes << ": planned "
                     << plan.parameters << " + " << plan.gradients << " + " << plan.optimizer << " + "
                     << plan.activations << " + " << plan.working);
-  WARN("MEASURE lora " << run.lora.has_value() << " rec " << static_cast<int>(run.recompute) << " P " << run.processes << " plan " << plan.total() << " measured " << measured.peak_bytes << " ratio " << static_cast<double>(plan.total()) / static_cast<double>(measured.peak_bytes));
   CHECK(static_cast<double>(plan.total()) == Approx(static_cast<double>(measured.peak_bytes)).epsilon(0.1));
   const WorkPlan work = work_plan(run);
   CHECK(work.gathered_bytes == measured.counters.gathered_bytes);
@@ -90,7 +89,8 @@ std::vector<RunShape> runs(int64_t processes) {
 
 /// Adapters on bases of every format: of a few projections, of all of them, and of the last blocks alone.
 std::vector<RunShape> adapted_runs(int64_t processes) {
-  const std::vector<std::string> all = {"q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"};
+  const std::vector<std::string> all = {"q_proj",  "k_proj",  "v_proj", "attn_out",
+                                        "ff_proj", "up_proj", "ff_out"};
   const std::vector<int64_t> layers = {0, 1, 2, 3, 4, 5};
   std::vector<RunShape> result(3, pocket(Recompute::kNothing, processes));
   result[0].lora = {.targets = {"q_proj", "v_proj"}, .layers = layers};
