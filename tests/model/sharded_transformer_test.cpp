@@ -32,8 +32,8 @@ std::unique_ptr<ShardedTransformer> sharded_transformer(const Group& group, cons
       [&](const std::string& name, const at::Tensor& parameter) { parameter.copy_(weights.at(name)); });
 }
 
-Trace train_plainly(bool tied) {
-  Trace trace{.loss = {}, .norm = {}, .weights = plain_transformer(tied)};
+Trace train_plainly(bool tied, at::ScalarType type) {
+  Trace trace{.loss = {}, .norm = {}, .weights = plain_transformer(tied, type)};
   std::vector<TrainedTensor> parameters;
   for (const NamedParameter& parameter : trace.weights.parameters())
     parameters.push_back(trained_whole(parameter));
@@ -58,8 +58,6 @@ Trace train_sharded(const Group& group, const Variant& variant) {
   return trace;
 }
 
-Trace train_plainly(bool tied, at::ScalarType type) {
-  Trace trace{.loss = {}, .norm = {}, .weights = plain_transformer(tied, type)};
 std::vector<Variant> variants() {
   std::vector<Variant> result;
   for (const bool tied : {false, true})
