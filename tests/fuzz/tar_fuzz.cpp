@@ -39,6 +39,12 @@ bool has_end_mark(std::string_view bytes) {
   return false;
 }
 
+/// Whether a plain archive's first header is that of a link, a device or a pipe.
+bool begins_with_a_link(std::string_view bytes) {
+  constexpr size_t kType = 156;
+  return bytes.size() > kBlock && std::string_view("12346").find(bytes[kType]) != std::string_view::npos;
+}
+
 /// Reads every second member, as a source that wants some of them does; returns how many there were.
 uint64_t read_all(TarReader* archive, const Limits& limits) {
   uint64_t members = 0;
@@ -63,7 +69,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes = fuzz::text_of(data, size);
   try {
     TarReader archive(std::string(bytes), "archive", limits);
-    promise(read_all(&archive, limits) <= limits.tar_members, "members are within the limit");
+    const uint64_t members = read_all(&archive, limits);
+    promise(members <= limits.tar_members, "members are within the limit");
+    promise(bytes.starts_with("\x1f\x8b") || members == 0 || !begins_with_a_link(bytes), "links are refused");
     promise(!bytes.empty(), "no bytes are no archive");
     promise(bytes.starts_with("\x1f\x8b") || has_end_mark(bytes), "an archive has its end mark");
   } catch (const Error&) {
