@@ -241,8 +241,8 @@ def reason_and_draw(data):
     drawn = data / "reasoned.png"
     done = subprocess.run([PROGRAM, "t2i", "--think", "--model", output / "checkpoint-60/unwrapped_model", "--prompt", "box 1", "--grid", "4x4",
                            "--image-tokenizer", POCKET / "image_tokenizer", "--output", drawn, "--max-text-length", str(BUDGET[stage]), "--steps", "4",
-                           "--guidance-scale", "1"], capture_output=True, text=True, timeout=120)
+                           "--guidance-scale", "1", "--json"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    reasoning, file = done.stdout.splitlines()
-    assert "story about box" in reasoning and file == str(drawn)
-    assert reasoning in Image.open(drawn).text["parameters"]
+    answer = json.loads(done.stdout)
+    assert "story about box" in answer["reasoning"], answer
+    assert answer["reasoning"] in Image.open(drawn).text["parameters"]
