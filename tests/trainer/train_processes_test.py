@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from training_run import STEPS, config, losses, start, straight, train, wait_for_step, weights_hash
+from training_run import STEPS, config, losses, metrics, start, straight, train, wait_for_step, weights_hash
 
 
 def ranks_of(process):
@@ -70,7 +70,7 @@ def test_packed_rows_train_as_rows_whose_padding_is_hidden_and_unpredicted_in_an
     runs = {"padded": ["dataset.packed=false"], "packed": ["dataset.packed=true"], "in two": ["dataset.packed=true", "--nproc", 2]}
     for name, flags in runs.items():
         train(config, f"experiment.output_dir={tmp_path / name}", f"dataset.supervised_eos_tail={tail}", "training.max_train_steps=4", *flags)
-    padded, packed, two = (losses(tmp_path / name) for name in runs)
+    padded, packed, two = (metrics(tmp_path / name) for name in runs)
     for found in (packed, two):
         for step, entry in padded.items():
             assert found[step]["loss"] == pytest.approx(entry["loss"], rel=1e-5), step

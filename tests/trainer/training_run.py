@@ -29,9 +29,9 @@ def metrics(run):
 
 
 def losses(run):
-    """The parts of the metrics that must not depend on the clock, by step."""
-    timed = {"rows_per_second", "tokens_per_second", "data_share", "mfu", "memory_bytes", "save_stall_seconds"}
-    return {step: {k: v for k, v in entry.items() if k not in timed} for step, entry in metrics(run).items()}
+    """The parts of the metrics that depend neither on the clock nor on how rows are spread over processes, by step."""
+    others = {"rows_per_second", "tokens_per_second", "data_share", "mfu", "memory_bytes", "save_stall_seconds", "padding_saved"}
+    return {step: {k: v for k, v in entry.items() if k not in others} for step, entry in metrics(run).items()}
 
 
 def weights_hash(run, step=STEPS):
