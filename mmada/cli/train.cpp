@@ -22,6 +22,7 @@
 #include "mmada/distributed/restart.h"
 #include "mmada/formats/atomic_file.h"
 #include "mmada/trainer/checkpoint.h"
+#include "mmada/trainer/goodput.h"
 
 namespace mmada::cli {
 namespace {
@@ -83,19 +84,20 @@ int64_t newest_step(const std::string& run) {
   return found.empty() ? 0 : found.front().step;
 }
 
-/// Seconds of the steps that lead to the newest checkpoint.
-double productive_seconds(const std::string& run) {
-  const auto found = list_checkpoints(run);
-  if (found.empty()) return 0;
-  return read_json_file(found.front().path + "/state.json", kLargeJson).value("productive_seconds", 0.0);
+/// What a run goes on from: "latest", "none" or a path.
+std::string beginning(const Json& config, const Options& options) {
+  if (!options.resume.empty()) return options.resume;
+  return Fields(config, options.config).object("experiment").string("resume_from_checkpoint", "latest");
 }
 
-/// How much of the time since `begin` went into steps that count: not into starts, saves and steps done
-/// again.
-void report_goodput(double productive, std::chrono::steady_clock::time_point begin) {
-  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::fprintf(stderr, "mmada: goodput %.1f %%: %.1f s of %.1f s went into steps that count\n",
-               100 * productive / wall, productive, wall);
+void tell_goodput(const GoodputClock& clock, bool saved) {
+  try {
+    const Goodput goodput = saved ? clock.now() : clock.nothing();
+    std::fprintf(stderr, "mmada: goodput %.2f %%: %.2f s of %.2f s went into steps that count\n",
+                 100 * goodput.share(), goodput.productive_seconds, goodput.wall_seconds);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "mmada: goodput unknown: %s\n", error.what());
+  }
 }
 
 /// Runs this program once per process, as one run, and again after failures where that is allowed: from the
@@ -104,21 +106,18 @@ void run_processes(Options options) {
   const Json config = load_config(options.config, options.overrides);
   const std::string run = output_dir(config, options);
   const int64_t first = newest_step(run);
-  const double productive = productive_seconds(run);
-  const auto begin = std::chrono::steady_clock::now();
   RestartGuard guard({.restarts = options.restarts});
+  const GoodputClock clock(run, beginning(config, options));
   for (;;) {
     const int status = launch(processes_of(options));
-    if (status == 0) {
-      if (options.restarts > 0) report_goodput(productive_seconds(run) - productive, begin);
-      return;
-    }
-    if (is_final(status)) throw ExitStatus{status};
     const int64_t reached = newest_step(run);
     if (reached != first) options.resume = "latest";
-    const auto wait = guard.next(reached);
+    const bool over = is_final(status);
+    const auto wait = over ? std::nullopt : guard.next(reached);
     if (!wait) {
-      if (options.restarts > 0) std::fprintf(stderr, "mmada: %s\n", guard.reason().c_str());
+      if (options.restarts > 0 && !over) std::fprintf(stderr, "mmada: %s\n", guard.reason().c_str());
+      if (options.restarts > 0) tell_goodput(clock, reached != first);
+      if (status == 0) return;
       throw ExitStatus{status};
     }
     std::fprintf(stderr, "mmada: starting again in %lld s\n", static_cast<long long>(wait->count()));

@@ -255,9 +255,7 @@ StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
   }
   values.emplace_back("skipped_step", skipped_ > 0 ? 1.0 : 0.0);
   interval->add(values, report);
-  const double seconds = seconds_since(begin);
-  productive_seconds_ += seconds;
-  const double own = seconds - (group_.seconds_in_collectives() - waited);
+  const double own = seconds_since(begin) - (group_.seconds_in_collectives() - waited);
   own_time_ = {.data = report.data_seconds, .compute = std::max(0.0, own - report.data_seconds)};
   return report;
 }
@@ -288,6 +286,7 @@ TrainOutcome Trainer::run() {
   StepInterval interval;
   int64_t saved = -1;
   while (outcome.step < options_.max_train_steps) {
+    const auto begin = std::chrono::steady_clock::now();
     group_.at_step(outcome.step);
     outcome.stopped = at_step(outcome.step, [&] { return meet(outcome.step); });
     if (outcome.stopped) break;
@@ -297,6 +296,7 @@ TrainOutcome Trainer::run() {
                                       number_text("%.0f tok/s", interval.tokens_per_second()));
     if (outcome.step % options_.log_every == 0)
       if (const MetricValues values = measured(&interval); metrics) metrics->write(outcome.step, values);
+    productive_seconds_ += seconds_since(begin);
     if (options_.evaluate_every > 0 && outcome.step % options_.evaluate_every == 0) {
       progress.finish();
       interval.aside(

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from training_run import STEPS, config, losses, start, straight, train, wait_for_step, weights_hash
+from training_run import STEPS, config, losses, start, step_seconds, straight, train, wait_for_step, weights_hash
 
 FULL = os.environ.get("MMADA_FULL") == "1"
 HEAVY = ["dataset.flows.0.rows=24", "training.gradient_accumulation_steps=8", "experiment.log_every=1"]  # steps that take a second
@@ -100,6 +100,8 @@ def test_a_storm_of_failures_ends_with_the_weights_of_the_undisturbed_run(config
     assert process.returncode == 0 and log.count("starting again") == failures, log
     assert losses(tmp_path / "storm") == losses(tmp_path / "quiet")
     assert weights_hash(tmp_path / "storm", steps) == weights_hash(tmp_path / "quiet", steps)
+    productive = float(re.search(r"goodput \S+ %: (\S+) s of", log).group(1))
+    assert productive == pytest.approx(step_seconds(tmp_path / "storm"), rel=0.01)
     print(f"{failures} failures in {steps} steps: weights bit-equal, {wall:.0f} s; {re.search('goodput .*', log).group()}")
 
 
