@@ -22,7 +22,7 @@ def test_every_kernel_is_measured_beside_a_rival(tmp_path):
     by = {}
     for kernel, name, *_ in lines:
         by.setdefault(kernel, []).append(name)
-    assert len(by) == 19
+    assert len(by) == 20
     for kernel, names in by.items():
         assert names[0] == "this project" and len(names) > 1, (kernel, names)
     for kernel in ("attention forward", "attention backward", "RMSNorm", "RoPE", "SwiGLU", "GroupNorm", "LFQ", "selection", "commit",
