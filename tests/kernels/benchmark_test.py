@@ -44,5 +44,5 @@ def test_the_ops_on_a_cpu_are_timed_beside_atens_at_every_type(tmp_path):
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr  # it compares the two sides' results, too
     lines = [line.strip("| ").split(" | ") for line in table.read_text().splitlines() if line.startswith("| ")][1:]
-    assert len({op for op, *_ in lines}) == 9 and {kind for _, _, kind, *_ in lines} == {"float32", "bfloat16", "float16"}
-    assert len(lines) == 27 and all(float(line[-1]) > 0 for line in lines)
+    assert len({op for op, *_ in lines}) == 10 and {kind for _, _, kind, *_ in lines} == {"float32", "bfloat16", "float16"}
+    assert len(lines) == 28 and all(float(line[-1]) > 0 for line in lines)
