@@ -323,6 +323,9 @@ ConvertedSettings convert_training_settings(const Json& settings, const std::str
            ") and not from the file: attention_mode, loss, fit, decay_*, sources' formats, and that "
            "rows have random streams of their own.")});
   converted.notes.push_back(
+      "What is drawn and answered during training is not taken over: add the field `validation` by hand, as "
+      "configs/train have it.");
+  converted.notes.push_back(
       "To be brought: data/caption_questions.json (a list of caption questions), and pictures as these paths "
       "name them.");
   return converted;
@@ -333,8 +336,7 @@ std::string jsonc_text(const ConvertedSettings& converted, const std::string& so
                          printable(std::filesystem::path(source).filename().string()),
                          ", the published settings of stage ", stage_name(converted.stage), ".\n");
   for (const std::string& sentence : converted.notes) text += "// " + sentence + "\n";
-  if (!converted.left_out.empty())
-    text += "// Left out, without a counterpart here: " + joined(converted.left_out) + "\n";
+  if (!converted.left_out.empty()) text += "// Left out: " + joined(converted.left_out) + "\n";
   if (!converted.unread.empty())
     text += "// Left out, read by nothing there: " + joined(converted.unread) + "\n";
   return text + converted.config.dump(2) + "\n";
