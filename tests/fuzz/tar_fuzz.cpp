@@ -39,10 +39,12 @@ bool has_end_mark(std::string_view bytes) {
   return false;
 }
 
-/// Whether a plain archive's first header is that of a link, a device or a pipe.
+/// Whether a plain archive's first header is that of a link, a device or a pipe. A hard link to nothing is a
+/// file.
 bool begins_with_a_link(std::string_view bytes) {
-  constexpr size_t kType = 156;
-  return bytes.size() > kBlock && std::string_view("12346").find(bytes[kType]) != std::string_view::npos;
+  constexpr size_t kType = 156, kTarget = 157;
+  if (bytes.size() <= kBlock || (bytes[kType] == '1' && bytes[kTarget] == '\0')) return false;
+  return std::string_view("12346").find(bytes[kType]) != std::string_view::npos;
 }
 
 /// Reads every second member, as a source that wants some of them does; returns how many there were.
