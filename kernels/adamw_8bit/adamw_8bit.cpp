@@ -2,6 +2,7 @@
 #include "kernels/adamw_8bit/adamw_8bit.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/adamw_8bit/adamw_8bit_step.h"
 
@@ -25,27 +26,52 @@ const MomentTables& moment_tables() {
   return tables;
 }
 
-MMADA_SIMD_CLONES void update_block(const Adamw8bitParams& p, const Adamw8bitStep& step,
-                                    const MomentTables& tables, int64_t block) {
-  const int64_t first = block * kMomentBlock, size = std::min(kMomentBlock, p.count - first);
-  float average[kMomentBlock], root[kMomentBlock];
+using Block = float[kMomentBlock];
+
+/// MomentLevels::nearest of a whole block: step by step, so that the compiler takes many elements at a time.
+template <int kBits>
+[[gnu::always_inline]] inline void nearest_codes(const Block& x, int64_t size, const float* midpoints,
+                                                 unsigned (&codes)[kMomentBlock]) {
+  std::fill_n(codes, size, 0u);
+  for (unsigned step = MomentLevels<kBits>::kCount / 2; step > 0; step /= 2)
+    for (int64_t i = 0; i < size; ++i) codes[i] += x[i] > midpoints[codes[i] + step - 1] ? step : 0;
+}
+
+/// The largest magnitude; patterns of such numbers are in their order, and compared as integers they need no
+/// order of their own.
+[[gnu::always_inline]] inline float largest(const Block& x, int64_t size) {
+  uint32_t most = 0;
   for (int64_t i = 0; i < size; ++i) {
-    const Moments old = decode_moments(p.exp_avg[first + i], p.exp_avg_root[first + i],
-                                       p.exp_avg_scale[block], p.exp_avg_root_scale[block], tables);
+    const auto bits = std::bit_cast<uint32_t>(std::abs(x[i]));
+    most = bits > most ? bits : most;
+  }
+  return std::bit_cast<float>(most);
+}
+
+/// The arrays of one block; bytes may alias anything, so that only locals keep the loops apart.
+MMADA_SIMD_CLONES void update_block(const Adamw8bitStep step, const MomentTables& tables, int64_t size,
+                                    float* __restrict weight, const float* __restrict grad,
+                                    uint8_t* __restrict averages, uint8_t* __restrict roots,
+                                    float& average_scale, float& root_scale) {
+  Block average, root, relative;
+  unsigned codes[kMomentBlock];
+  const float old_average_scale = average_scale, old_root_scale = root_scale;
+  for (int64_t i = 0; i < size; ++i) {
+    const Moments old = decode_moments(averages[i], roots[i], old_average_scale, old_root_scale, tables);
     average[i] = old.average, root[i] = old.root;
   }
-  float average_scale = 0.0f, root_scale = 0.0f;
   for (int64_t i = 0; i < size; ++i) {
-    const Moments found = update_moments(step, {average[i], root[i]}, p.grad[first + i], p.weight[first + i]);
+    const Moments found = update_moments(step, {average[i], root[i]}, grad[i], weight[i]);
     average[i] = found.average, root[i] = found.root;
-    average_scale = std::max(average_scale, std::abs(found.average));
-    root_scale = std::max(root_scale, found.root);
   }
-  for (int64_t i = 0; i < size; ++i) {
-    p.exp_avg[first + i] = encode_average(average[i], average_scale, tables);
-    p.exp_avg_root[first + i] = encode_root(root[i], root_scale, tables);
-  }
-  p.exp_avg_scale[block] = average_scale, p.exp_avg_root_scale[block] = root_scale;
+  const float most_average = largest(average, size), most_root = largest(root, size);
+  for (int64_t i = 0; i < size; ++i) relative[i] = std::abs(average[i]) / divisor(most_average);
+  nearest_codes<7>(relative, size, tables.midpoints7, codes);
+  for (int64_t i = 0; i < size; ++i) averages[i] = average_byte(codes[i], average[i]);
+  for (int64_t i = 0; i < size; ++i) relative[i] = root[i] / divisor(most_root);
+  nearest_codes<8>(relative, size, tables.midpoints8, codes);
+  for (int64_t i = 0; i < size; ++i) roots[i] = root_byte(codes[i], root[i]);
+  average_scale = most_average, root_scale = most_root;
 }
 
 }  // namespace
@@ -57,7 +83,12 @@ Status adamw_8bit(const Adamw8bitParams& p, const Context& context) {
   const int64_t blocks = (p.count + kMomentBlock - 1) / kMomentBlock;
   context.for_chunks((blocks + kChunkBlocks - 1) / kChunkBlocks, [&](int64_t chunk) {
     const int64_t end = std::min(blocks, (chunk + 1) * kChunkBlocks);
-    for (int64_t block = chunk * kChunkBlocks; block < end; ++block) update_block(p, step, tables, block);
+    for (int64_t block = chunk * kChunkBlocks; block < end; ++block) {
+      const int64_t first = block * kMomentBlock;
+      update_block(step, tables, std::min(kMomentBlock, p.count - first), p.weight + first, p.grad + first,
+                   p.exp_avg + first, p.exp_avg_root + first, p.exp_avg_scale[block],
+                   p.exp_avg_root_scale[block]);
+    }
   });
   return Status::kOk;
 }

@@ -62,8 +62,11 @@ __global__ void __launch_bounds__(kThreads)
     }
     const Moments largest = block_max({fabsf(moments.average), moments.root}, shared);
     if (own) {
-      p.exp_avg[i] = encode_average(moments.average, largest.average, shared.tables);
-      p.exp_avg_root[i] = encode_root(moments.root, largest.root, shared.tables);
+      const float magnitude = fabsf(moments.average) / divisor(largest.average);
+      const float root = moments.root / divisor(largest.root);
+      p.exp_avg[i] =
+          average_byte(MomentLevels<7>::nearest(magnitude, shared.tables.midpoints7), moments.average);
+      p.exp_avg_root[i] = root_byte(MomentLevels<8>::nearest(root, shared.tables.midpoints8), moments.root);
     }
     if (threadIdx.x == 0)
       p.exp_avg_scale[block] = largest.average, p.exp_avg_root_scale[block] = largest.root;

@@ -46,16 +46,16 @@ MMADA_HOST_DEVICE inline Moments update_moments(const Adamw8bitStep& s, Moments 
   return {average, root};
 }
 
-MMADA_HOST_DEVICE inline uint8_t encode_average(float average, float scale, const MomentTables& tables) {
-  if (scale == 0.0f) return 0;
-  const unsigned code = MomentLevels<7>::nearest(fabsf(average) / scale, tables.midpoints7);
+/// What moments are divided by: of a block of zeros every moment is 0.
+MMADA_HOST_DEVICE inline float divisor(float scale) { return scale > 0.0f ? scale : 1.0f; }
+
+/// The byte of an average whose magnitude has this code.
+MMADA_HOST_DEVICE inline uint8_t average_byte(unsigned code, float average) {
   return static_cast<uint8_t>(average < 0.0f ? code | 128 : code);
 }
-
-MMADA_HOST_DEVICE inline uint8_t encode_root(float root, float scale, const MomentTables& tables) {
-  if (root == 0.0f) return 0;
-  const unsigned code = MomentLevels<8>::nearest(root / scale, tables.midpoints8);
-  return static_cast<uint8_t>(code > 1 ? code : 1);
+/// The byte of a root with this code: only 0 has code 0.
+MMADA_HOST_DEVICE inline uint8_t root_byte(unsigned code, float root) {
+  return static_cast<uint8_t>(root > 0.0f && code == 0 ? 1 : code);
 }
 
 }  // namespace mmada::kernels
