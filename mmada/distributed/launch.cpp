@@ -15,6 +15,7 @@
 #include <cstring>
 #include <optional>
 
+#include "mmada/core/arguments.h"
 #include "mmada/core/check.h"
 
 namespace mmada {
@@ -22,13 +23,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kGrace = std::chrono::seconds(10);  // between SIGTERM and SIGKILL
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> result;
-  for (std::string& text : strings) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
 
 /// This process's environment with the run's variables in place of its own.
 std::vector<std::string> environment_of(const LaunchOptions& options, int rank, uint16_t port) {
@@ -84,8 +78,8 @@ pid_t spawn(const LaunchOptions& options, int rank, uint16_t port, const sigset_
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   posix_spawnattr_setsigmask(&attributes, &mask);
   pid_t pid = 0;
-  const int failed = posix_spawnp(&pid, command[0].c_str(), nullptr, &attributes, pointers(command).data(),
-                                  pointers(environment).data());
+  const int failed = posix_spawnp(&pid, command[0].c_str(), nullptr, &attributes,
+                                  argument_pointers(command).data(), argument_pointers(environment).data());
   posix_spawnattr_destroy(&attributes);
   MMADA_CHECK(failed == 0, "launch: ", command[0], ": ", std::strerror(failed));
   return pid;

@@ -12,17 +12,12 @@
 #include <csignal>
 #include <cstring>
 
+#include "mmada/core/arguments.h"
+
 namespace mmada {
 namespace {
 
 constexpr int kWorkerDescriptor = 3;
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> result;
-  for (std::string& text : strings) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
 
 std::vector<std::string> worker_environment() {
   std::vector<std::string> result;
@@ -46,8 +41,8 @@ pid_t spawn(const std::vector<std::string>& words, int socket) {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   pid_t pid = 0;
-  const int failed = posix_spawnp(&pid, command[0].c_str(), &files, &attributes, pointers(command).data(),
-                                  pointers(environment).data());
+  const int failed = posix_spawnp(&pid, command[0].c_str(), &files, &attributes,
+                                  argument_pointers(command).data(), argument_pointers(environment).data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (failed != 0) throw WorkerError(cat("cannot be started: ", command[0], ": ", std::strerror(failed)));
