@@ -10,7 +10,6 @@
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
-#include "mmada/model/peft_adapter.h"
 #include "mmada/trainer/utilization.h"
 
 namespace mmada {
@@ -34,12 +33,8 @@ bool has_targets(const RowGroup& group) {
 
 }  // namespace
 
-SftStep::SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, SampleEncoder encoder,
-                 Options options)
-    : model_(std::move(model)),
-      transformer_(std::move(transformer)),
-      encoder_(std::move(encoder)),
-      options_(std::move(options)) {
+SftStep::SftStep(Network network, SampleEncoder encoder, Options options)
+    : TransformerStep(std::move(network)), encoder_(std::move(encoder)), options_(std::move(options)) {
   for (const auto& phase : options_.flows.all())
     for (const FlowConfig& flow : phase)
       source_of(flow);  // a mistake in a source shows before the first step
@@ -143,21 +138,21 @@ StepReport SftStep::compute(int64_t step) {
   const std::vector<FlowConfig>& flows = options_.flows.at(step);
   std::vector<MicroBatch> batches = draw(step);
   weigh(flows, &batches);
-  transformer_->shards().release_all();  // the optimizer has changed the shards
+  transformer().shards().release_all();  // the optimizer has changed the shards
   std::vector<double> sums(flows.size());
   int64_t tokens = 0;
   double flops = 0;
   for (const std::vector<RowGroup>& micro : passes(batches))
     for (const RowGroup& rows : micro) {  // each pass backward at once: one pass's activations at a time
       if (rows.targets.empty()) {
-        transformer_->idle_pass().backward();
+        transformer().idle_pass().backward();
         continue;
       }
-      const Losses losses = weighted_losses(token_logprobs(*transformer_), {rows});
+      const Losses losses = weighted_losses(token_logprobs(transformer()), {rows});
       losses.total.backward();
       for (const LossPart& part : losses.parts) sums[index_of(flows, part.flow)] += part.loss.item<double>();
       tokens += rows.rows.ids_BT.numel();
-      flops += training_flops(transformer_->config(), rows);
+      flops += training_flops(transformer().config(), rows);
     }
   return report(flows, std::move(sums), tokens, flops);
 }
@@ -166,7 +161,7 @@ Json SftStep::state() const {
   Json sources = Json::object();
   for (const auto& [key, source] : sources_) sources[key] = source->state();
   Json state = {{"sources", sources}};
-  if (transformer_->lora()) state["lora_base"] = lora_base();
+  add_lora_base(&state);
   return state;
 }
 
@@ -179,39 +174,8 @@ void SftStep::restore(const Json& state) {
     source->restore(position);
   }
   sources.finish();
-  if (transformer_->lora()) check_lora_base(fields.object("lora_base"));
+  check_lora_base(fields);
   fields.finish();
-}
-
-/// What the adapters stand on.
-Json SftStep::lora_base() const {
-  return {{"source", model_.source}, {"sha256", transformer_->base_sha256()}};
-}
-
-void SftStep::check_lora_base(Fields saved) const {
-  const std::string source = saved.string("source", ""), sha256 = saved.string("sha256");
-  if (sha256 != transformer_->base_sha256())
-    saved.fail("sha256", cat(sha256, " (of \"", source, "\")"),
-               cat(transformer_->base_sha256(), ", that of this run's frozen weights as it holds them (of \"",
-                   model_.source, "\"): adapters go on upon the base that they were trained on"));
-  saved.finish();
-}
-
-void SftStep::save_model(const std::string& directory) {
-  group().agree("saving the model", stage_model(directory));
-}
-
-std::function<void()> SftStep::stage_model(const std::string& directory) {
-  const bool writes = group().rank() == 0;
-  const auto model = std::make_shared<Model>(model_);
-  model->transformer = transformer_->whole(options_.weights.device(at::kCPU), writes);
-  const std::optional<LoraOptions> lora = transformer_->lora();
-  const auto adapters = transformer_->adapters(writes);
-  if (!writes) return [] {};
-  return [model, directory, tokenizer_source = options_.tokenizer_source, lora, adapters] {
-    mmada::save_model(*model, directory, tokenizer_source);
-    if (lora) save_peft_adapter(directory + "_adapter", *lora, model->source, adapters);
-  };
 }
 
 /// Fresh samples of the first t2i flow, the same ones at every validation.
@@ -227,8 +191,7 @@ std::vector<Sample> SftStep::panels(int64_t step) const {
 
 Evaluation SftStep::validate(int64_t step, const std::string& directory) {
   const bool generates = group().rank() == 0;
-  Model model = model_;
-  model.transformer = transformer_->whole(options_.weights, generates);
+  const Model model = whole_model(generates);
   Evaluation found;
   group().agree("validation", [&] {
     if (!generates) return;
@@ -241,7 +204,7 @@ Evaluation SftStep::validate(int64_t step, const std::string& directory) {
 
 Evaluation SftStep::evaluate(int64_t step) {
   const bool measures = group().rank() == 0;
-  const Transformer whole = transformer_->whole(options_.weights, measures);
+  const Transformer whole = whole_model(measures).transformer;
   Evaluation found;
   group().agree("evaluation", [&] {
     if (!measures) return;

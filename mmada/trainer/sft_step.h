@@ -7,11 +7,9 @@
 #include <vector>
 
 #include "mmada/data/sample.h"
-#include "mmada/model/checkpoint.h"
-#include "mmada/model/sharded_transformer.h"
 #include "mmada/trainer/condition_gate.h"
 #include "mmada/trainer/flow_rows.h"
-#include "mmada/trainer/train_step.h"
+#include "mmada/trainer/transformer_step.h"
 #include "mmada/trainer/validation.h"
 
 namespace mmada {
@@ -21,40 +19,28 @@ namespace mmada {
 ///
 /// The rows of a step do not depend on the number of processes: every process draws its own share of the
 /// step's one batch, and losses are divided by what all count together.
-class SftStep : public TrainStep {
+class SftStep : public TransformerStep {
  public:
   struct Options {
     FlowPlan flows;
     RowSettings rows;
-    int64_t micro_batches = 1;     ///< gradient_accumulation_steps
-    at::TensorOptions weights;     ///< type and device of the weights that are saved and evaluated
-    std::string tokenizer_source;  ///< whose tokenizer files are saved with the model
+    int64_t micro_batches = 1;  ///< gradient_accumulation_steps
     GateOptions gate;
     ValidationOptions validation;
   };
-  /// `model` has all but the weights, which are `transformer`'s.
-  SftStep(Model model, std::unique_ptr<ShardedTransformer> transformer, SampleEncoder encoder,
-          Options options);
+  SftStep(Network network, SampleEncoder encoder, Options options);
 
-  std::vector<TrainedTensor> parameters() const override { return trained_pieces(*transformer_); }
-  const Group& group() const override { return transformer_->shards().group(); }
   StepReport compute(int64_t step) override;
   Json state() const override;
   void restore(const Json& state) override;
-  void save_model(const std::string& directory) override;
-  std::function<void()> stage_model(const std::string& directory) override;
   Evaluation evaluate(int64_t step) override;
   bool validates(int64_t step) const override { return options_.validation.due(step); }
   Evaluation validate(int64_t step, const std::string& directory) override;
-
-  const ShardedTransformer& transformer() const { return *transformer_; }
 
  private:
   using MicroBatch = std::vector<FlowBatch>;
 
   std::vector<Sample> panels(int64_t step) const;
-  Json lora_base() const;
-  void check_lora_base(Fields saved) const;
   SampleSource& source_of(const FlowConfig& flow);
   std::vector<Span> shares_of(const FlowConfig& flow) const;
   /// This process's rows of each micro-batch.
@@ -64,8 +50,6 @@ class SftStep : public TrainStep {
   StepReport report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens,
                     double flops) const;
 
-  Model model_;
-  std::unique_ptr<ShardedTransformer> transformer_;
   SampleEncoder encoder_;
   Options options_;
   double data_seconds_ = 0;                                       ///< of the last draw()

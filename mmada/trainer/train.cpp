@@ -94,9 +94,9 @@ int64_t encode_pictures(const Json& config, const std::string& source, int64_t c
   fields.choice("task", {"transformer"});
   const Common common = parse_common(fields, config);
   SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
-  MMADA_CHECK(!setup.encoder.options().cached_codes.empty(), source,
+  MMADA_CHECK(!setup.transformer.encoder.options().cached_codes.empty(), source,
               ": field `image_tokenizer.cached_codes`: found nothing, expected the folder to fill");
-  setup.encoder.log_to(log);
+  setup.transformer.encoder.log_to(log);
   std::set<std::string> passed;  // phases share sources
   int64_t pictures = 0;
   for (const auto& phase : setup.options.flows.all())
@@ -115,7 +115,7 @@ int64_t encode_pictures(const Json& config, const std::string& source, int64_t c
         samples->skip(parts - 1);
         pictures += together.back().image.pixels.empty() ? 0 : 1;
         if (std::ssize(together) < kTogether && i + parts < all) continue;
-        setup.encoder.encode(together);
+        setup.transformer.encoder.encode(together);
         together.clear();
       }
     }
@@ -135,8 +135,8 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     common.load.device = own_device(common.load.device, environment);
     common.processes.device = device_from_name(common.load.device);
     SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
-    setup.encoder.log_to(hooks.log);
-    if (!hooks.force) check_room(setup, environment, source);
+    setup.transformer.encoder.log_to(hooks.log);
+    if (!hooks.force) check_room(run_shape(setup, environment.world_size), environment, source);
     if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
     SftStep step = make_sft_step(std::move(setup), Group::connect(environment, common.processes));
     return Trainer(step, std::move(common.trainer), hooks).run();
