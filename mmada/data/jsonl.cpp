@@ -24,7 +24,7 @@ JsonlOptions parse_options(const Json& json, const std::string& source_name) {
   fields.ignore("type");
   JsonlOptions options;
   options.path = fields.string("path");
-  options.format = fields.choice("format", {"text", "question", "messages"}, "text");
+  options.format = fields.choice("format", {"text", "question", "messages", "prompt"}, "text");
   options.text_key = fields.string("text_key", "text");
   options.image_key = fields.string("image_key", "image");
   options.images = fields.boolean("images", true);
@@ -44,6 +44,21 @@ std::vector<ChatMessage> parse_messages(Fields& line, const std::string& place) 
     messages.push_back({message.choice("role", {"user", "assistant", "system"}), message.string("content")});
   }
   return messages;
+}
+
+void read_prompt(Fields& line, Sample* sample) {
+  sample->text = line.string("prompt");
+  if (sample->text.empty()) line.fail("prompt", "nothing", "what the user says, or a caption");
+  const Json& answer = line.raw("answer");
+  if (answer.is_string())
+    sample->answer = answer.get<std::string>();
+  else if (answer.is_number())
+    sample->answer = answer.dump();
+  else if (!answer.is_null())
+    line.fail("answer", found_text(answer), "a string or a number");
+  if (!line.has("metadata")) return;
+  sample->metadata = line.raw("metadata");
+  if (!sample->metadata.is_object()) line.fail("metadata", found_text(sample->metadata), "an object");
 }
 
 class JsonlRecords final : public Records {
@@ -67,6 +82,7 @@ class JsonlRecords final : public Records {
     if (options_.format == "question")
       sample.text = conversation_text(line.string("question"), line.string("reply"));
     if (options_.format == "messages") sample.text = conversation_text(parse_messages(line, lines_.place(i)));
+    if (options_.format == "prompt") read_prompt(line, &sample);
     if (!options_.images || !line.has(options_.image_key)) return sample;
     const auto path = folder_ / line.string(options_.image_key);
     try {

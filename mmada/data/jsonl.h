@@ -39,6 +39,8 @@ class JsonLines {
 ///  - "format": "text" (default): the text under "text_key" (default "text") as it stands
 ///              "question": a conversation of the fields "question" and "reply"
 ///              "messages": a conversation, the list "messages" of {"role", "content"}
+///              "prompt": for reinforcement learning, "prompt" (what the user says, or a caption to draw),
+///              and where there are any "answer" (a string or a number) and "metadata" (an object)
 ///  - "image_key" (default "image"): path of the picture, relative to the JSONL file; lines without it have
 ///  none
 ///  - "images": false reads no pictures (text from a file that has them)

@@ -21,8 +21,8 @@ std::string names_of(const ShapesOptions& options, const Scene& scene) {
 
 class ShapesSource final : public SampleSource {
  public:
-  ShapesSource(ShapesOptions options, ShapesTask task, ShapesSplit split, uint64_t seed)
-      : options_(std::move(options)), task_(task), split_(split), seed_(seed) {
+  ShapesSource(ShapesOptions options, ShapesTask task, bool prompts, ShapesSplit split, uint64_t seed)
+      : options_(std::move(options)), task_(task), prompts_(prompts), split_(split), seed_(seed) {
     if (task_ == ShapesTask::kLookup)  // a description has no scan to be read off
       options_.question_weights[static_cast<int>(QuestionKind::kDescribe)] = 0;
   }
@@ -41,7 +41,23 @@ class ShapesSource final : public SampleSource {
   }
 
  private:
+  Sample make_prompt(uint64_t index) const {
+    if (task_ == ShapesTask::kArithmetic) {
+      const auto problem = arithmetic_sample(options_, split_, seed_, index);
+      return {.text = problem.text, .image = {}, .answer = problem.answer};
+    }
+    const auto sample = shapes_sample(options_, split_, seed_, index);
+    const Json scene = scene_json(options_, sample.scene);
+    if (task_ == ShapesTask::kCaption)
+      return {.text = sample.caption, .image = {}, .metadata = {{"scene", scene}}};
+    return {.text = sample.question.text,
+            .image = render_scene(options_, sample.scene),
+            .answer = sample.question.answer,
+            .metadata = {{"scene", scene}, {"kind", question_kind_name(sample.question.kind)}}};
+  }
+
   Sample make(uint64_t index) const {
+    if (prompts_) return make_prompt(index);
     if (task_ == ShapesTask::kArithmetic) {
       const auto problem = arithmetic_sample(options_, split_, seed_, index);
       return {conversation_text(problem.text, problem.reply()), {}};
@@ -62,6 +78,7 @@ class ShapesSource final : public SampleSource {
 
   ShapesOptions options_;
   ShapesTask task_;
+  bool prompts_;
   ShapesSplit split_;
   uint64_t seed_;
   uint64_t index_ = 0;
@@ -77,6 +94,7 @@ std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std:
   fields.ignore("type");  // how the source was chosen
   const std::string task = fields.choice("task", kTasks);
   const auto split = shapes_split_from_name(fields.choice("split", {"train", "heldout"}, "train"));
+  const bool prompts = fields.boolean("prompts", false);
   auto parsed = parse_shapes_options(fields);
   fields.finish();
   const auto& weights = parsed.question_weights;
@@ -85,8 +103,12 @@ std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std:
       source_name,
       ": field `question_weights`: found nothing but describe, expected another kind: a description has no "
       "reasoning to be read off");
+  MMADA_CHECK(!prompts || task == "caption" || task == "question" || task == "arithmetic", source_name,
+              ": field `prompts`: found true beside task \"", task,
+              "\", expected caption, question or arithmetic");
   const auto place = std::find(kTasks.begin(), kTasks.end(), task) - kTasks.begin();
-  return std::make_unique<ShapesSource>(std::move(parsed), static_cast<ShapesTask>(place), split, seed);
+  return std::make_unique<ShapesSource>(std::move(parsed), static_cast<ShapesTask>(place), prompts, split,
+                                        seed);
 }
 
 }  // namespace mmada

@@ -18,7 +18,9 @@ namespace mmada {
 enum class ShapesTask { kCaption, kQuestion, kArithmetic, kPicture, kLookup, kMatches, kR2i };
 
 /// `options` holds "task" (caption, question, arithmetic, picture, lookup, matches, r2i), "split" (train,
-/// heldout; default train) and any field of ShapesOptions; `source_name` names it in errors. The state is the
+/// heldout; default train), "prompts" (false; caption, question and arithmetic only: the question without its
+/// reply, with the answer, and with "kind" and "scene" as metadata; captions without pictures), and any field
+/// of ShapesOptions; `source_name` names it in errors. The state is the
 /// index of the next sample.
 std::unique_ptr<SampleSource> make_shapes_source(const Json& options, const std::string& source_name,
                                                  uint64_t seed);

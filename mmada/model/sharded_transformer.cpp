@@ -37,6 +37,7 @@ ShardedTransformer::ShardedTransformer(const TransformerConfig& config, Group gr
       lora_(lora),
       units_(transformer_units(config, lora, policy.compute)),
       device_(policy.device),
+      logprobs_type_(policy.compute == at::kDouble ? at::kDouble : at::kFloat),
       recompute_(recompute),
       shards_(std::move(group), policy) {
   MMADA_CHECK(

@@ -38,6 +38,8 @@ class ShardedTransformer {
   /// has no rows for it runs idle_pass().
   at::Tensor logprobs(const RowBatch& rows, const at::Tensor& positions_N,
                       const std::vector<WindowTargets>& targets);
+  /// The type that logprobs() has.
+  at::ScalarType logprobs_type() const { return logprobs_type_; }
   /// A pass over one token that adds nothing to any gradient: a scalar 0 to be differentiated.
   at::Tensor idle_pass();
 
@@ -65,6 +67,7 @@ class ShardedTransformer {
   std::vector<TransformerUnit> units_;
   std::string base_sha256_;
   at::Device device_;
+  at::ScalarType logprobs_type_;
   Recompute recompute_;
   ShardedModel shards_;
 };

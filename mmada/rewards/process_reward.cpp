@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "mmada/core/base64.h"
 #include "mmada/core/quote.h"
 
 namespace mmada {
@@ -10,19 +11,6 @@ namespace {
 
 constexpr size_t kLongestAnswer = 64u << 20;
 constexpr int kProtocol = 1;
-
-std::string base64(std::string_view bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    for (size_t k = 0; k < 3; ++k)
-      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) text += k <= count ? kDigits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
-}
 
 Json sample_json(const RewardSample& sample) {
   Json image = nullptr;

@@ -14,11 +14,13 @@
 #include "mmada/trainer/sft_setup.h"
 #include "mmada/trainer/text_tokenizer.h"
 #include "mmada/trainer/tokenizer_step.h"
+#include "mmada/trainer/unigrpo/unigrpo_setup.h"
 
 namespace mmada {
 namespace {
 
 constexpr int64_t kMaxTokens = 1 << 20, kMaxSide = 1 << 14;
+const std::vector<std::string> kTasks = {"transformer", "unigrpo", "image_tokenizer", "text_tokenizer"};
 
 struct Common {
   TrainerOptions trainer;
@@ -71,7 +73,7 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
 
 TrainingPlan plan_training(const Json& config, const std::string& source, int64_t processes) {
   Fields fields(config, source);
-  const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
+  const std::string task = fields.choice("task", kTasks);
   MMADA_CHECK(task == "transformer", source, ": field `task`: found \"", task,
               "\", expected \"transformer\", the only one whose memory is planned");
   Common common = parse_common(fields, config);
@@ -124,20 +126,31 @@ int64_t encode_pictures(const Json& config, const std::string& source, int64_t c
 
 TrainOutcome train(const Json& config, const std::string& source, const TrainHooks& hooks) {
   Fields fields(config, source);
-  const std::string task = fields.choice("task", {"transformer", "image_tokenizer", "text_tokenizer"});
+  const std::string task = fields.choice("task", kTasks);
   const ProcessEnvironment environment = process_environment();
-  MMADA_CHECK(task == "transformer" || environment.world_size == 1, source, ": field `task`: found \"", task,
-              "\" in ", environment.world_size, " processes, expected one: only \"transformer\" takes more");
+  const bool shards = task == "transformer" || task == "unigrpo";
+  MMADA_CHECK(shards || environment.world_size == 1, source, ": field `task`: found \"", task, "\" in ",
+              environment.world_size,
+              " processes, expected one: only \"transformer\" and \"unigrpo\" take more");
   if (task == "text_tokenizer")
     return {.step = 0, .checkpoint = train_text_tokenizer(fields, config, hooks.log), .stopped = false};
   Common common = parse_common(fields, config);
-  if (task == "transformer") {
+  if (shards) {
     common.load.device = own_device(common.load.device, environment);
     common.processes.device = device_from_name(common.load.device);
+    if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
+  }
+  if (task == "unigrpo") {
+    UniGrpoSetup setup = set_up_unigrpo(fields, source, common.trainer, common.load);
+    setup.transformer.encoder.log_to(hooks.log);
+    if (!hooks.force) check_room(run_shape(setup, environment.world_size), environment, source);
+    UniGrpoStep step = make_unigrpo_step(std::move(setup), Group::connect(environment, common.processes));
+    return Trainer(step, std::move(common.trainer), hooks).run();
+  }
+  if (task == "transformer") {
     SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
     setup.transformer.encoder.log_to(hooks.log);
     if (!hooks.force) check_room(run_shape(setup, environment.world_size), environment, source);
-    if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
     SftStep step = make_sft_step(std::move(setup), Group::connect(environment, common.processes));
     return Trainer(step, std::move(common.trainer), hooks).run();
   }

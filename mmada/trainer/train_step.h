@@ -7,9 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "mmada/core/check.h"
 #include "mmada/core/json.h"
 #include "mmada/distributed/group.h"
 #include "mmada/formats/image_file.h"
+#include "mmada/trainer/checkpoint.h"
 #include "mmada/trainer/metrics.h"
 #include "mmada/trainer/optimizer.h"
 
@@ -24,6 +26,13 @@ struct StepReport {
   int64_t padded_tokens = 0;  ///< the same of rows at their full lengths; 0: rows have no padding
   double flops = 0;           ///< model FLOPs (training_flops) of the step in all processes; 0: not counted
   double data_seconds = 0;    ///< of the step's time, until its batch was there; in this process
+  bool update = true;         ///< false: there was nothing to learn; weights and optimizer stay as they are
+};
+
+/// A run cannot go on although nothing is wrong with its weights: a checkpoint is saved before it ends.
+class RunEnded : public Error {
+ public:
+  using Error::Error;
 };
 
 /// What is measured now and then.
@@ -42,6 +51,9 @@ class TrainStep {
   /// Trained tensors of this process; they require grad.
   virtual std::vector<TrainedTensor> parameters() const = 0;
   virtual const Group& group() const = 0;
+  /// What has to be there before the step is computed, and takes long. `stop` is asked now and then, by all
+  /// processes, and where it says so the result is false: nothing has changed, and the run ends here.
+  virtual bool prepare(int64_t, const std::function<bool()>&) { return true; }
   /// Forward and backward of one whole optimizer step (every micro-batch): gradients add up in the
   /// parameters. What it draws depends on the step's number and on the data's position alone.
   virtual StepReport compute(int64_t step) = 0;
@@ -49,6 +61,8 @@ class TrainStep {
   /// estimates.
   virtual Json state() const = 0;
   virtual void restore(const Json& state) = 0;
+  /// Tensors that are saved beside those of parameters() and the optimizer, and read back in place.
+  virtual std::vector<CheckpointTensor> tensors() const { return {}; }
   /// Writes the model in its published layout into a new or existing directory, in rank 0.
   virtual void save_model(const std::string& directory) = 0;
   /// save_model() in two parts: copies the weights as they are now and returns what writes the copies, which

@@ -2,8 +2,6 @@
 #include "mmada/trainer/trainer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <torch/headeronly/version.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,16 +12,11 @@
 #include <ostream>
 
 #include "mmada/core/progress.h"
-#include "mmada/core/version.h"
 #include "mmada/formats/atomic_file.h"
-#include "mmada/trainer/checkpoint.h"
 #include "mmada/trainer/utilization.h"
 
 namespace mmada {
 namespace {
-
-constexpr int64_t kMaxSteps = int64_t{1} << 40;
-constexpr int64_t kFormatVersion = 1;
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -50,6 +43,8 @@ auto at_step(int64_t step, Work&& work) {
     throw;
   } catch (const SaveError&) {
     throw;
+  } catch (const RunEnded& error) {
+    throw RunEnded(cat("step ", step, ": ", error.what()));
   } catch (const Error& error) {
     throw Error(cat("step ", step, ": ", error.what()));
   }
@@ -71,114 +66,6 @@ Trainer::Trainer(TrainStep& step, TrainerOptions options, TrainHooks hooks)
 
 void Trainer::notice(const std::string& text) const {
   if (hooks_.log != nullptr) *hooks_.log << text << std::endl;
-}
-
-void Trainer::restore(const std::string& path) {
-  const Json state = load_checkpoint(path, optimizer_.state(), group_);
-  Fields fields(state, path + "/state.json");
-  fields.integer("format_version", kFormatVersion, kFormatVersion);
-  fields.integer("step", 0, kMaxSteps);
-  optimizer_.set_steps(fields.integer("optimizer_steps", 0, kMaxSteps));
-  optimizer_.publish();
-  productive_seconds_ = fields.number("productive_seconds", 0.0, 1e18, 0.0);
-  const int64_t threads = fields.integer("threads", 1, 1 << 20);
-  if (threads != at::get_num_threads())
-    notice(cat("note: the checkpoint was made with ", threads, " threads, this process has ",
-               at::get_num_threads(), ": results will differ in the last bits"));
-  const int64_t processes = fields.integer("processes", 1, 1 << 20);
-  if (processes != group_.size())
-    notice(cat("note: the checkpoint was made by ", processes, " processes, this run has ", group_.size(),
-               ": results will differ in the last bits"));
-  const auto seed = static_cast<uint64_t>(fields.integer("seed", 0, INT64_MAX));
-  if (seed != options_.seed)
-    notice(cat("note: the checkpoint's seed is ", seed, ", this run's is ", options_.seed));
-  const Json& own = fields.raw("train_step");
-  if (!own.is_object()) fields.fail("train_step", "nothing", "the data positions");
-  try {
-    step_.restore(own);
-  } catch (const Error& error) {  // names the file alone
-    throw Error(cat(path, "/", error.what()));
-  }
-  if (fields.raw("config") != options_.config)
-    notice("note: the configuration differs from the checkpoint's");
-  for (const char* informative : {"versions", "lr_scale"}) fields.ignore(informative);
-  fields.finish();
-}
-
-/// Path of the checkpoint to go on from, empty where there is none; in rank 0.
-std::string Trainer::find_checkpoint() const {
-  const std::string& path = options_.resume_from_checkpoint;
-  if (path != "latest") {
-    const auto problem = verify_checkpoint(path);
-    MMADA_CHECK(!problem, path, ": ", problem.value_or(""));
-    return path;
-  }
-  std::vector<std::string> refused;
-  const auto found = newest_checkpoint(options_.output_dir, &refused);
-  for (const std::string& reason : refused) notice("passing over " + reason);
-  MMADA_CHECK(found || refused.empty(), options_.output_dir,
-              ": none of its checkpoints verifies; start anew with resume_from_checkpoint=none");
-  return found ? found->path : "";
-}
-
-int64_t Trainer::resume() {
-  if (options_.resume_from_checkpoint == "none") return 0;
-  std::string path = options_.resume_from_checkpoint;
-  const at::Tensor step = at::full({1}, -1, at::kLong);
-  group_.agree("looking for a checkpoint", [&] {
-    if (group_.rank() != 0) return;
-    path = find_checkpoint();
-    if (!path.empty()) step.fill_(read_json_file(path + "/state.json", kLargeJson).at("step").get<int64_t>());
-  });
-  group_.broadcast(step);
-  const auto found = step.item<int64_t>();
-  if (found < 0) return 0;
-  if (options_.resume_from_checkpoint == "latest") path = checkpoint_path(options_.output_dir, found);
-  restore(path);
-  notice(cat("resuming from ", path, " at step ", found));
-  return found;
-}
-
-Json Trainer::state(int64_t step) const {
-  // Random streams are functions of the seed and the step, so that these two are the whole random state.
-  return {{"format_version", kFormatVersion},
-          {"step", step},
-          {"optimizer_steps", optimizer_.steps()},
-          {"productive_seconds", productive_seconds_},
-          {"seed", options_.seed},
-          {"lr_scale", options_.lr_scheduler.factor(step)},
-          {"threads", at::get_num_threads()},
-          {"processes", group_.size()},
-          {"versions", {{"mmada", MMADA_VERSION}, {"libtorch", TORCH_VERSION}}},
-          {"train_step", step_.state()},
-          {"config", options_.config}};
-}
-
-/// Returns the seconds that training stood still.
-double Trainer::save(int64_t step) {
-  const auto begin = std::chrono::steady_clock::now();
-  const CheckpointContents contents{
-      .step = step,
-      .tensors = optimizer_.state(),
-      .state = state(step),
-      .save_model =
-          [&](const std::string& directory) {
-            step_.save_model(directory + "/unwrapped_model");
-            if (optimizer_.has_ema())
-              optimizer_.with_ema([&] { step_.save_model(directory + "/unwrapped_model_ema"); });
-          },
-      .stage_model =
-          [&](const std::string& directory) {
-            std::vector<std::function<void()>> parts{step_.stage_model(directory + "/unwrapped_model")};
-            if (optimizer_.has_ema())
-              optimizer_.with_ema(
-                  [&] { parts.push_back(step_.stage_model(directory + "/unwrapped_model_ema")); });
-            return [parts] {
-              for (const auto& part : parts) part();
-            };
-          }};
-  saver_.save(contents);
-  return seconds_since(begin);
 }
 
 /// Whether the step's update can be made: the same answer in every process, for both numbers are common.
@@ -225,6 +112,11 @@ bool Trainer::meet(int64_t step) {
   return stop > 0;
 }
 
+/// False where somebody asked to stop meanwhile.
+bool Trainer::prepare(int64_t step) {
+  return step_.prepare(step, [&] { return group_.largest({hooks_.stop() ? 1 : 0}).front() > 0; });
+}
+
 void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) const {
   const auto& [values, images, texts] = found;
   if (metrics == nullptr) return;
@@ -244,7 +136,9 @@ StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
   const StepReport report = step_.compute(step);
   const double norm = optimizer_.grad_norm();
   MetricValues values;
-  if (accept(report, norm, step)) {
+  if (!report.update) {
+    values = report.parts;
+  } else if (accept(report, norm, step)) {
     values = {{"loss", report.loss}, {"grad_norm", norm}};
     values.insert(values.end(), report.parts.begin(), report.parts.end());
     if (options_.max_grad_norm > 0 && norm > options_.max_grad_norm)
@@ -285,11 +179,16 @@ TrainOutcome Trainer::run() {
                                  .log_seconds = 30.0});
   StepInterval interval;
   int64_t saved = -1;
+  std::optional<RunEnded> ended;
   while (outcome.step < options_.max_train_steps) {
     const auto begin = std::chrono::steady_clock::now();
     group_.at_step(outcome.step);
-    outcome.stopped = at_step(outcome.step, [&] { return meet(outcome.step); });
-    if (outcome.stopped) break;
+    try {
+      outcome.stopped = at_step(outcome.step, [&] { return meet(outcome.step) || !prepare(outcome.step); });
+    } catch (const RunEnded& error) {
+      ended = error;
+    }
+    if (outcome.stopped || ended) break;
     const StepReport report = at_step(outcome.step, [&] { return one_step(outcome.step, &interval); });
     ++outcome.step;
     progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
@@ -317,6 +216,7 @@ TrainOutcome Trainer::run() {
   progress.finish();
   if (saved != outcome.step && outcome.step > first) save(outcome.step);
   saver_.finish();
+  if (ended) throw *ended;
   outcome.checkpoint = saver_.latest();
   if (outcome.stopped) notice(cat("stopped at step ", outcome.step));
   return outcome;

@@ -60,11 +60,13 @@ class Trainer {
 
   int64_t resume();
   void restore(const std::string& path);
+  std::vector<CheckpointTensor> tensors() const;
   Json state(int64_t step) const;
   double save(int64_t step);
   std::string find_checkpoint() const;
   MetricValues measured(StepInterval* interval) const;
   bool meet(int64_t step);
+  bool prepare(int64_t step);
   StepReport one_step(int64_t step, StepInterval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
   void record(int64_t step, const Evaluation& found, Metrics* metrics) const;

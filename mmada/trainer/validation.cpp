@@ -11,7 +11,7 @@
 #include "mmada/data/jsonl.h"
 #include "mmada/diffusion/schedule.h"
 #include "mmada/formats/atomic_file.h"
-#include "mmada/generation/text_canvas.h"
+#include "mmada/trainer/sampler_field.h"
 #include "mmada/vision/contact_sheet.h"
 #include "mmada/vision/transforms.h"
 
@@ -19,25 +19,6 @@ namespace mmada {
 namespace {
 
 constexpr size_t kTogether = 8;  // rows of one denoising run
-
-/// A sampler by name, or its fields.
-Json sampler_of(Fields& fields, const std::string& key, const std::string& task) {
-  const Json& value = fields.raw(key);
-  if (value.is_null()) return {{"task", task}};
-  if (value.is_string()) return load_sampler(value.get<std::string>());
-  if (!value.is_object()) fields.fail(key, found_text(value), "a sampler's name or its fields");
-  Json json = value;
-  json["task"] = task;
-  return json;
-}
-
-TextOptions text_of(Fields& fields, const std::string& key) {
-  const TextOptions options =
-      text_options_from_json(sampler_of(fields, key, "text"), "validation." + key, TextOptions{});
-  validate(options);
-  text_blocks(TokenLayout{}, {0, options.gen_length}, options);  // whether lengths and steps divide
-  return options;
-}
 
 std::vector<std::string> lines_of(const std::string& path) {
   std::vector<std::string> lines;
@@ -222,13 +203,12 @@ ValidationOptions parse_validation(Fields fields) {
   options.seed = static_cast<uint64_t>(fields.integer("seed", 0, INT64_MAX, 42));
   options.prompts = fields.strings("prompts", std::vector<std::string>{});
   options.panels = fields.integer("panels", 0, 1024, 0);
-  options.pictures = image_options_from_json(sampler_of(fields, "pictures", "image"), "validation.pictures");
-  options.answers = text_of(fields, "answers");
-  options.chat = text_of(fields, "chat");
+  options.pictures = image_sampler(fields, "pictures", "validation");
+  options.answers = text_sampler(fields, "answers", "validation");
+  options.chat = text_sampler(fields, "chat", "validation");
   const std::string prompts = fields.string("prompts_file", ""), questions = fields.string("questions", ""),
                     root = fields.string("images_root", "."), chats = fields.string("chat_file", "");
   fields.finish();
-  validate(options.pictures);
   if (options.every == 0) return options;
   if (!prompts.empty())
     for (std::string& line : lines_of(prompts)) options.prompts.push_back(std::move(line));

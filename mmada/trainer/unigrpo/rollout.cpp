@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/unigrpo/rollout.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "mmada/core/check.h"
+#include "mmada/diffusion/layouts.h"
+#include "mmada/generation/observer.h"
+#include "mmada/text/chat.h"
+
+namespace mmada {
+namespace {
+
+/// When each position of each row became a token.
+class CommitTrace final : public Observer {
+ public:
+  void on_step(const StepEvent& event) override {
+    for (const int64_t position : event.committed)
+      steps_[event.row][position] = static_cast<int32_t>(event.step);
+  }
+  const std::map<int64_t, int32_t>& of_row(int64_t row) { return steps_[row]; }
+
+ private:
+  std::map<int64_t, std::map<int64_t, int32_t>> steps_;
+};
+
+/// Takes the row with its tokens and when they came, without the padding at its left, which attention never
+/// sees.
+void take_row(TokenIds ids, const std::map<int64_t, int32_t>& steps, int64_t image_pad, Response* response) {
+  const auto begin = std::ranges::find_if(ids, [&](int64_t id) { return id != image_pad; });
+  const int64_t cut = begin - ids.begin();
+  ids.erase(ids.begin(), begin);
+  response->ids = std::move(ids);
+  for (const auto& [position, step] : steps) {
+    response->tokens.push_back(position - cut);
+    response->commit_steps.push_back(step);
+  }
+}
+
+}  // namespace
+
+Request Rollout::text_request(const RolloutRequest& request) const {
+  const PromptStream& stream = *request.stream;
+  const TokenLayout& layout = generator_.model().layout;
+  const std::string& words = request.sample->text;
+  const TokenIds chat =
+      generator_.encode_text(apply_chat_template({{"user", stream.think ? think_question(words) : words}}));
+  TextRequest text{.prompt = chat, .options = stream.text};
+  if (stream.task == PromptTask::kMmu) {
+    MMADA_CHECK(!request.sample->image.pixels.empty(), "prompt stream ", stream.name,
+                ": found a prompt without a picture, expected one with task mmu");
+    text.prompt = mmu_prompt(layout, encoder_.encode({{"", request.sample->image}}).front().image, chat);
+  }
+  if (stream.length > 0) {
+    const int64_t reply = stream.length - std::ssize(chat);
+    MMADA_CHECK(reply >= 1, "prompt stream ", stream.name, ": found a question of ", chat.size(),
+                " tokens with its headers, expected fewer than its length ", stream.length);
+    text.options.gen_length = text.options.block_length = reply;
+    text.options.steps = (reply + stream.tokens_per_step - 1) / stream.tokens_per_step;
+  }
+  text.options.seed = options_.seed;
+  text.options.stream = request.number;
+  return text;
+}
+
+Request Rollout::lay_out(const RolloutRequest& request) const {
+  if (request.stream->task != PromptTask::kT2i) return text_request(request);
+  ImageRequest image{
+      .caption = generator_.encode_text(request.sample->text), .codes = {}, .options = request.stream->image};
+  image.options.seed = options_.seed;
+  image.options.stream = request.number;
+  return image;
+}
+
+/// What stands behind the first eos and its tail was never looked at.
+void Rollout::end_at_eos(Response* response) const {
+  const TokenLayout& layout = generator_.model().layout;
+  const auto [ids, tokens, steps] = std::tie(response->ids, response->tokens, response->commit_steps);
+  const auto first = std::ranges::find_if(tokens, [&](int64_t at) { return ids[at] == layout.eos; });
+  const int64_t kept = std::min<int64_t>(std::ssize(tokens), first - tokens.begin() + 1 + options_.eos_tail);
+  for (int64_t i = kept; i < std::ssize(tokens); ++i) ids[tokens[i]] = layout.mask;
+  tokens.resize(kept);
+  steps.resize(kept);
+}
+
+std::vector<Response> Rollout::run(std::span<const RolloutRequest> requests) const {
+  const TokenLayout& layout = generator_.model().layout;
+  std::vector<Request> rows;
+  for (const RolloutRequest& request : requests) rows.push_back(lay_out(request));
+  CommitTrace trace;
+  std::vector<Generated> made = generator_.observed({&trace}).batch(rows);
+  std::vector<Response> responses(made.size());
+  for (size_t i = 0; i < made.size(); ++i) {
+    Response& response = responses[i];
+    if (auto* picture = std::get_if<Picture>(&made[i])) {
+      take_row(std::move(picture->ids), trace.of_row(static_cast<int64_t>(i)), layout.image_pad, &response);
+      response.picture = true;
+      if (!picture->pixels.empty()) response.image = std::move(static_cast<Image&>(*picture));
+      continue;
+    }
+    auto& answer = std::get<TextAnswer>(made[i]);
+    TokenIds said = std::move(answer.new_ids);
+    const auto ends = [&](int64_t id) { return id == layout.eot || id == layout.eos || id == layout.mask; };
+    said.erase(std::ranges::find_if(said, ends), said.end());
+    response.text = answer_text(*generator_.model().tokenizer, said);
+    take_row(std::move(answer.ids), trace.of_row(static_cast<int64_t>(i)), layout.image_pad, &response);
+    end_at_eos(&response);
+  }
+  return responses;
+}
+
+std::vector<RewardSample> reward_samples(std::span<const RolloutRequest> requests,
+                                         std::span<const Response> responses) {
+  std::vector<RewardSample> samples;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Sample& prompt = *requests[i].sample;
+    samples.push_back({.task = std::string(prompt_task_name(requests[i].stream->task)),
+                       .prompt = prompt.text,
+                       .response = responses[i].text,
+                       .image = responses[i].image,
+                       .answer = prompt.answer});
+    if (!prompt.metadata.is_null()) samples.back().metadata = prompt.metadata;
+  }
+  return samples;
+}
+
+}  // namespace mmada

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/unigrpo/unigrpo_step.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "mmada/core/check.h"
+#include "mmada/distributed/gather.h"
+
+namespace mmada {
+
+UniGrpoStep::UniGrpoStep(Network network, SampleEncoder encoder, RewardSet rewards, UniGrpoOptions options)
+    : TransformerStep(std::move(network)),
+      encoder_(std::move(encoder)),
+      options_(std::move(options)),
+      prompts_(options_.phase.streams, options_.phase.seed, "dataset.prompts"),
+      maker_(options_.phase, std::move(rewards), group()) {
+  if (needs_reference()) reference_.emplace(transformer(), options_.offload_reference);
+}
+
+bool UniGrpoStep::needs_reference() const {
+  return options_.loss.beta != 0 && options_.kl_against == KlAgainst::kReference;
+}
+
+/// This process's share of the responses.
+Span UniGrpoStep::own_responses() const {
+  const int64_t count = std::ssize(phase_->responses), rank = group().rank(), size = group().size();
+  return {count * rank / size, count * (rank + 1) / size};
+}
+
+std::vector<PolicyRow> UniGrpoStep::rows_of(Span responses, int64_t update) const {
+  const PolicyNoise noise{.levels = options_.levels,
+                          .noise = options_.noise,
+                          .seed = options_.phase.seed,
+                          .outer_step = phase_->outer_step};
+  return policy_rows(phase_->responses, phase_->advantages, responses, update, noise, options_.weighting,
+                     model().layout);
+}
+
+/// log p of every update's tokens under the weights as they are, of all processes' responses.
+std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates() {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> result;
+  for (int64_t update = 0; update < updates(); ++update) {
+    const std::vector<PolicyRow> rows = rows_of(own_responses(), update);
+    const auto passes = policy_passes(rows, options_.tokens_per_pass, model().layout);
+    const int64_t most = group().largest({std::ssize(passes)}).front();
+    // of no tokens it still has the type that the others' have
+    std::vector<at::Tensor> parts{at::empty({0}, transformer().logprobs_type())};
+    for (int64_t i = 0; i < most; ++i) {
+      if (i >= std::ssize(passes)) {
+        transformer().idle_pass();
+        continue;
+      }
+      parts.push_back(transformer().logprobs(passes[i].rows, passes[i].positions_N, passes[i].targets).cpu());
+    }
+    result.push_back(gather_rows(group(), at::cat(parts)));
+  }
+  return result;
+}
+
+void UniGrpoStep::sync_reference(int64_t outer_step) {
+  const int64_t every = options_.sync_reference_every;
+  if (reference_ && every > 0 && outer_step > 0 && outer_step % every == 0)
+    reference_->sync(transformer(), options_.sync_mix);
+}
+
+bool UniGrpoStep::prepare(int64_t step, const std::function<bool()>& stop) {
+  const int64_t outer_step = step / updates();
+  if (phase_ && phase_->outer_step == outer_step) return true;
+  MMADA_CHECK(step % updates() == 0, "found no responses of outer step ", outer_step, " at its update ",
+              step % updates() + 1, ", expected those that its first update was made with");
+  const Json position = prompts_.state();
+  transformer().shards().release_all();
+  const auto prompts = prompts_.next();
+  const Model policy = whole_model(true);
+  const auto& images = encoder_.image_tokenizer();
+  const Generator generator = images == nullptr ? Generator(policy) : Generator(policy, *images);
+  std::optional<RolloutPhase> phase = maker_.make(outer_step, prompts, generator, encoder_, stop);
+  if (!phase) {
+    prompts_.restore(position, "prompts", "");
+    return false;
+  }
+  phase_ = std::move(phase);
+  sync_reference(outer_step);
+  phase_->old = logprobs_of_updates();
+  if (reference_) reference_->in_place_of(transformer(), [&] { phase_->reference = logprobs_of_updates(); });
+  return true;
+}
+
+/// What the objective is made of; `first`: the pass's first token among the update's of all processes.
+PolicyTokens UniGrpoStep::tokens_of(const PolicyPass& pass, int64_t update, int64_t first,
+                                    const at::Tensor& logprobs_N) const {
+  const at::TensorOptions like = logprobs_N.options().requires_grad(false);
+  const int64_t count = logprobs_N.size(0);
+  const auto cached = [&](const std::vector<at::Tensor>& of_updates) {
+    return of_updates[update].narrow(0, first, count).to(like);
+  };
+  std::vector<double> advantages;
+  for (int64_t i = 0; i < count; ++i)
+    advantages.push_back(*phase_->advantages[pass.responses_N[i].item<int64_t>()]);
+  PolicyTokens tokens{.logprobs_N = logprobs_N,
+                      .old_N = cached(phase_->old),
+                      .reference_N = {},
+                      .advantages_N = at::tensor(advantages, at::kDouble).to(like),
+                      .weights_N = pass.weights_N.to(like),
+                      .rows_N = pass.rows_N.to(like.device())};
+  if (reference_) tokens.reference_N = cached(phase_->reference);
+  if (options_.kl_against == KlAgainst::kOld) tokens.reference_N = tokens.old_N;
+  return tokens;
+}
+
+StepReport UniGrpoStep::report(int64_t update, std::vector<double> sums, int64_t tokens) const {
+  sums.push_back(static_cast<double>(tokens));
+  const std::vector<double> total = group().sum(std::move(sums));
+  StepReport report{.loss = total[0],
+                    .parts = {{"kl", total[1]},
+                              {"ratio", total[2]},
+                              {"clip_ratio/low_mean", total[3]},
+                              {"clip_ratio/high_mean", total[4]}},
+                    .rows = std::ssize(phase_->responses),
+                    .tokens = static_cast<int64_t>(total[5])};
+  if (update == 0) report.parts.insert(report.parts.end(), phase_->metrics.begin(), phase_->metrics.end());
+  report.update = std::ranges::any_of(phase_->advantages, [](const auto& x) { return x.has_value(); });
+  return report;
+}
+
+StepReport UniGrpoStep::compute(int64_t step) {
+  const int64_t update = step % updates();
+  transformer().shards().release_all();  // the optimizer has changed the shards
+  const Span own = own_responses();
+  int64_t first = 0;  // of this process's tokens among the update's
+  for (const PolicyRow& row : rows_of({0, own.begin}, update)) first += std::ssize(row.targets);
+  const std::vector<PolicyRow> rows = rows_of(own, update);
+  const auto passes = policy_passes(rows, options_.tokens_per_pass, model().layout);
+  const int64_t most = group().largest({std::ssize(passes)}).front();
+  std::vector<double> sums(5);
+  int64_t tokens = 0;
+  for (int64_t i = 0; i < most; ++i) {
+    if (i >= std::ssize(passes)) {
+      transformer().idle_pass().backward();
+      continue;
+    }
+    const PolicyPass& pass = passes[i];
+    const at::Tensor logprobs_N = transformer().logprobs(pass.rows, pass.positions_N, pass.targets);
+    const PolicyLoss found = policy_loss(tokens_of(pass, update, first, logprobs_N), options_.loss);
+    found.loss.backward();
+    const at::Tensor* values[] = {&found.loss, &found.kl, &found.ratio, &found.clipped_low,
+                                  &found.clipped_high};
+    for (size_t k = 0; k < sums.size(); ++k) sums[k] += values[k]->item<double>();
+    first += logprobs_N.size(0);
+    tokens += pass.rows.ids_BT.numel();
+  }
+  const StepReport done = report(update, std::move(sums), tokens);
+  if (update + 1 == updates()) phase_.reset();
+  return done;
+}
+
+Json UniGrpoStep::state() const {
+  Json state = {{"prompts", prompts_.state()}, {"phase", phase_ ? phase_json(*phase_) : Json(nullptr)}};
+  add_lora_base(&state);
+  return state;
+}
+
+void UniGrpoStep::restore(const Json& state) {
+  Fields fields(state, "state.json", "train_step");
+  prompts_.restore(fields.raw("prompts"), "state.json", "train_step.prompts");
+  phase_.reset();
+  if (fields.has("phase")) {
+    phase_ = parse_phase(fields.raw("phase"), "state.json", "train_step.phase");
+    if (std::ssize(phase_->old) != updates())
+      fields.fail("phase.old", cat("log-probabilities of ", phase_->old.size(), " updates"),
+                  cat("of ", updates(), ": num_iterations may change between two outer steps alone"));
+    if (reference_ && phase_->reference.size() != phase_->old.size())
+      fields.fail("phase.reference", "none",
+                  "those of a reference: beta may change between two outer steps alone");
+  }
+  fields.ignore("phase");
+  check_lora_base(fields);
+  fields.finish();
+}
+
+std::vector<CheckpointTensor> UniGrpoStep::tensors() const {
+  if (!reference_ || options_.sync_reference_every == 0) return {};
+  return reference_->tensors(transformer());
+}
+
+Evaluation UniGrpoStep::evaluate(int64_t) {
+  const bool measures = group().rank() == 0;
+  const Model policy = whole_model(measures);
+  Evaluation found;
+  group().agree("evaluation", [&] {
+    if (!measures) return;
+    const auto& images = encoder_.image_tokenizer();
+    const Generator generator = images == nullptr ? Generator(policy) : Generator(policy, *images);
+    found = evaluate_rewards(generator, encoder_, maker_.rewards(), options_.evaluation);
+  });
+  return found;
+}
+
+}  // namespace mmada

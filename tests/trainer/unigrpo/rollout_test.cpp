@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "mmada/trainer/unigrpo/rollout.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "mmada/core/check.h"
+#include "mmada/text/chat.h"
+#include "tests/generation/small_generator.h"
+
+namespace mmada {
+namespace {
+
+PromptStream text_stream() {
+  PromptStream stream{.name = "sums", .task = PromptTask::kText, .prompts = 1};
+  stream.text = {.gen_length = 12, .block_length = 6, .steps = 6, .temperature = 1.0, .early_stop = false};
+  return stream;
+}
+PromptStream picture_stream() {
+  PromptStream stream{.name = "drawing", .task = PromptTask::kT2i, .prompts = 1};
+  stream.image = {.steps = 4, .rows = 4, .columns = 4, .max_text_length = 20};
+  return stream;
+}
+
+struct Setting {
+  Generator generator = tiny::generator();
+  SampleEncoder encoder{generator.model().tokenizer,
+                        std::make_shared<const Magvit2>(tiny::small_images()),
+                        generator.model().layout,
+                        {.resolution = 16}};
+  PromptStream text = text_stream(), picture = picture_stream();
+  Sample question{.text = "what is 1+2?", .image = {}, .answer = "3"};
+  Sample caption{.text = "red", .image = {}};
+
+  std::vector<Response> run(const std::vector<RolloutRequest>& requests,
+                            RolloutOptions options = {.seed = 5}) {
+    return Rollout(generator, encoder, options).run(requests);
+  }
+};
+
+TEST_CASE("a response's tokens are what the policy chose, each with the step that chose it") {
+  Setting set;
+  const auto responses = set.run({{&set.text, &set.question, 0}, {&set.picture, &set.caption, 1}});
+  const TokenLayout layout = tiny::layout();
+  const Response &words = responses[0], &drawn = responses[1];
+  REQUIRE(words.tokens.size() == words.commit_steps.size());
+  // of two blocks of six, two tokens at each of six steps, until the first eos
+  for (size_t i = 0; i < words.tokens.size(); ++i) {
+    CHECK(words.ids[words.tokens[i]] != layout.mask);
+    CHECK(words.commit_steps[i] / 3 == static_cast<int32_t>(i / 6));
+  }
+  CHECK_FALSE(words.image);
+  REQUIRE(drawn.tokens.size() == 16);
+  CHECK(drawn.picture);
+  CHECK(drawn.text.empty());
+  CHECK(drawn.image->width == 16);
+  const std::set<int32_t> steps(drawn.commit_steps.begin(), drawn.commit_steps.end());
+  CHECK(steps == std::set<int32_t>{0, 1, 2, 3});
+  for (const int64_t token : drawn.tokens) CHECK(layout.code_window().contains(drawn.ids[token]));
+  CHECK(drawn.ids.front() == layout.t2i);  // without the padding before it
+}
+
+TEST_CASE("responses of one prompt differ by their numbers alone") {
+  Setting set;
+  const RolloutRequest request{&set.text, &set.question, 7};
+  const auto same = set.run({request, request, {&set.text, &set.question, 8}});
+  CHECK(same[0].ids == same[1].ids);
+  CHECK(same[0].ids != same[2].ids);
+  CHECK(set.run({request})[0].ids == same[0].ids);
+  CHECK(set.run({request}, {.seed = 6})[0].ids != same[0].ids);
+}
+
+TEST_CASE("behind the first eos and its tail a row says nothing") {
+  Setting set;
+  const TokenLayout layout = tiny::layout();
+  int ended = 0;
+  for (uint32_t number = 0; number < 40; ++number) {
+    const RolloutRequest request{&set.text, &set.question, number};
+    const Response all = set.run({request}, {.eos_tail = 100, .seed = 5})[0];
+    const auto eos = std::ranges::find_if(all.tokens, [&](int64_t at) { return all.ids[at] == layout.eos; });
+    for (const int64_t tail : {0, 2}) {
+      const Response cut = set.run({request}, {.eos_tail = tail, .seed = 5})[0];
+      const auto kept = std::min<int64_t>(12, eos - all.tokens.begin() + 1 + tail);
+      REQUIRE(std::ssize(cut.tokens) == kept);
+      REQUIRE(std::ssize(cut.commit_steps) == kept);
+      for (int64_t i = 0; i < 12; ++i)
+        CHECK(cut.ids[all.tokens[i]] == (i < kept ? all.ids[all.tokens[i]] : layout.mask));
+      ended += kept < 12;
+    }
+  }
+  CHECK(ended > 0);
+}
+
+TEST_CASE("a length is shared by question and reply, in one block of so many tokens a step") {
+  Setting set;
+  set.text.length = 200, set.text.tokens_per_step = 50;
+  const Response response = set.run({{&set.text, &set.question, 0}}, {.eos_tail = 1000, .seed = 5})[0];
+  const auto asked =
+      std::ssize(set.generator.encode_text(apply_chat_template({{"user", set.question.text}})));
+  CHECK(std::ssize(response.tokens) == 200 - asked);
+  CHECK(*std::ranges::max_element(response.commit_steps) == (200 - asked + 49) / 50 - 1);
+  set.text.length = asked;
+  CHECK_THROWS_WITH(
+      set.run({{&set.text, &set.question, 0}}),
+      Catch::Contains("prompt stream sums") && Catch::Contains("expected fewer than its length"));
+}
+
+TEST_CASE("rewards see prompt, response, picture, answer and metadata") {
+  Setting set;
+  set.caption.metadata = {{"scene", 1}};
+  const std::vector<RolloutRequest> requests{{&set.text, &set.question, 0}, {&set.picture, &set.caption, 1}};
+  const auto responses = set.run(requests);
+  const auto samples = reward_samples(requests, responses);
+  CHECK(samples[0].task == "text");
+  CHECK(samples[0].prompt == "what is 1+2?");
+  CHECK(samples[0].response == responses[0].text);
+  CHECK(samples[0].answer == "3");
+  CHECK(samples[0].metadata == Json::object());
+  CHECK_FALSE(samples[0].image);
+  CHECK(samples[1].task == "t2i");
+  CHECK(samples[1].image->pixels == responses[1].image->pixels);
+  CHECK(samples[1].metadata == Json{{"scene", 1}});
+}
+
+}  // namespace
+}  // namespace mmada

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""`mmada train` with task "unigrpo": the pocket model's start of reinforcement learning on sums, questions and pictures."""
+import copy
+import glob
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = os.environ["MMADA_PROGRAM"]
+POCKET = Path(__file__).resolve().parents[3] / "examples" / "pocket"
+UPDATES, OUTER = 3, 2
+CLOCK = {"rows_per_second", "tokens_per_second", "data_share", "memory_bytes", "save_stall_seconds", "rollout_seconds", "time"}
+
+SUMS = {"name": "math", "task": "text", "prompts": 3, "length": 44, "tokens_per_step": 6, "sampler": {"temperature": 1.0},
+        "source": {"type": "shapes", "task": "arithmetic", "prompts": True}}
+QUESTIONS = {"name": "vqa", "task": "mmu", "prompts": 1, "length": 54, "tokens_per_step": 8, "sampler": {"temperature": 1.0},
+             "source": {"type": "shapes", "task": "question", "prompts": True}}
+PICTURES = {"name": "drawing", "task": "t2i", "prompts": 1, "sampler": {"steps": 3, "guidance_scale": 1.0},
+            "source": {"type": "shapes", "task": "caption", "prompts": True}}
+CONFIG = {
+    "task": "unigrpo",
+    "experiment": {"log_every": 1, "save_every": 1, "tensorboard": False},
+    "model": {"from": str(POCKET / "mmada_rl_start")},
+    "image_tokenizer": {"from": str(POCKET / "image_tokenizer"), "resolution": 64},
+    "dataset": {"max_seq_length": 54, "prompts": [SUMS]},
+    "rewards": [{"name": "digits", "weight": 1.0, "tasks": ["text", "mmu"], "reward": {"type": "length", "target": 5, "limit": 80, "value": 1.0}},
+                {"name": "correct", "weight": 2.0, "tasks": ["text", "mmu"], "reward": {"type": "math"}}],
+    "unigrpo": {"num_generations": 4, "num_iterations": UPDATES, "rows_together": 5, "tokens_per_pass": 200, "beta": 0.05},
+    "optimizer": {"learning_rate": 2e-4},
+    "threads": 1,
+    "training": {"max_train_steps": UPDATES * OUTER, "seed": 3},
+}
+
+
+def changed(path, *changes, **sections):
+    config = copy.deepcopy(CONFIG)
+    for name, section in sections.items():
+        config[name] = {**config.get(name, {}), **section} if isinstance(section, dict) else section
+    path.write_text(json.dumps(config))
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return changed(tmp_path_factory.mktemp("unigrpo") / "run.json")
+
+
+def start(config, run, *flags, **environment):
+    return subprocess.Popen([PROGRAM, "train", "--config", str(config), f"experiment.output_dir={run}", *map(str, flags)],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+
+
+def train(config, run, *flags, check=0, **environment):
+    process = start(config, run, *flags, **environment)
+    _, log = process.communicate(timeout=300)
+    assert process.returncode == check, log
+    return log
+
+
+def metrics(run):
+    entries = {}
+    for entry in map(json.loads, open(f"{run}/metrics.jsonl")):
+        entries.setdefault(entry["step"], {}).update({key: value for key, value in entry.items() if key not in CLOCK})
+    return entries
+
+
+def completions(run, outer_step):
+    return [json.loads(line) for line in open(f"{run}/completions/step-{outer_step:06d}.jsonl")]
+
+
+def weights_hash(run, step=UPDATES * OUTER):
+    digest = hashlib.sha256()
+    for name in sorted(glob.glob(f"{run}/checkpoint-{step}/**/*.safetensors", recursive=True)):
+        digest.update(open(name, "rb").read())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def straight(config):
+    run = config.parent / "straight"
+    train(config, run)
+    return run
+
+
+def test_metrics_and_completions_tell_what_was_answered_and_what_it_was_worth(straight):
+    found = metrics(straight)
+    first = found[1]
+    for name in ("loss", "grad_norm", "kl", "ratio", "clip_ratio/low_mean", "clip_ratio/high_mean", "reward", "reward_std", "rewards/digits/mean",
+                 "rewards/correct/std", "frac_reward_zero_std", "completions/mean_length", "reward_failures"):
+        assert name in first, name
+    assert "reward" not in found[2] and "reward" in found[UPDATES + 1]
+    # the first update's policy is the one that answered and, as yet, the reference
+    assert first["ratio"] == pytest.approx(1, abs=1e-5) and first["kl"] == pytest.approx(0, abs=1e-6)
+    assert abs(found[UPDATES]["ratio"] - 1) > 1e-4 and found[UPDATES + 1]["kl"] > 1e-5
+    lines = completions(straight, 0)
+    assert len(lines) == 12
+    for line in lines:
+        total = line["rewards"]["digits"] + 2 * line["rewards"]["correct"]
+        assert line["reward"] == pytest.approx(total)
+        assert line["prompt"].startswith("what is") and line["answer"].isdigit()
+    for group in (lines[i:i + 4] for i in range(0, 12, 4)):
+        assert len({line["prompt"] for line in group}) == 1 and len({line["response"] for line in group}) > 1
+        mean = sum(line["reward"] for line in group) / 4
+        std = (sum((line["reward"] - mean) ** 2 for line in group) / 4) ** 0.5
+        for line in group:
+            assert line["advantage"] == (pytest.approx((line["reward"] - mean) / (std + 1e-4)) if std > 0 else None)
+    assert any(line["advantage"] for line in lines)
+    assert {line["prompt"] for line in completions(straight, 1)} != {line["prompt"] for line in lines}
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_answer_as_one_does_and_learn_the_same(config, straight, tmp_path, processes):
+    train(config, tmp_path, "--nproc", processes)
+    assert completions(tmp_path, 0) == completions(straight, 0)
+    found, expected = metrics(tmp_path), metrics(straight)
+    for step in range(1, UPDATES + 1):
+        for name, value in expected[step].items():
+            assert found[step][name] == pytest.approx(value, rel=1e-5 if name == "grad_norm" else 1e-6, abs=2e-6), (step, name)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_killed_at_any_update_goes_on_bit_for_bit(config, straight, tmp_path, processes):
+    run, whole = tmp_path / "run", straight
+    if processes > 1:
+        whole = tmp_path / "whole"
+        train(config, whole, "--nproc", processes)
+    for step in range(1, UPDATES * OUTER):
+        train(config, run, "--nproc", processes, f"training.max_train_steps={step}")
+    train(config, run, "--nproc", processes)
+    assert metrics(run) == metrics(whole)
+    assert weights_hash(run) == weights_hash(whole)
+    assert completions(run, 1) == completions(whole, 1)
+
+
+def test_a_run_stopped_among_its_rollouts_keeps_them_and_goes_on_bit_for_bit(config, straight, tmp_path):
+    slow = tmp_path / "slow.py"  # gives the signal time to come between two runs of responses
+    slow.write_text("import time\ndef score(prompts, completions, **_):\n    time.sleep(0.4)\n    return [len(c) / 100 for c in completions]\n")
+    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
+    reward = [{"name": "slow", "reward": {"type": "process", "command": [sys.executable, str(serve), f"{slow}:score"]}}]
+    config = changed(tmp_path / "slow.json", rewards=reward)
+    train(config, tmp_path / "whole")
+    for wanted in (signal.SIGTERM, signal.SIGKILL):
+        run = tmp_path / wanted.name
+        process = start(config, run)
+        place = run / "rollouts" / "step-000001"  # the second outer step
+        deadline = time.monotonic() + 120
+        while not (place / "run-0.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(wanted)
+        process.communicate(timeout=60)
+        assert process.returncode == (0 if wanted == signal.SIGTERM else -signal.SIGKILL)
+        kept = sorted(place.glob("run-*.json"))
+        assert 1 <= len(kept) < 3 and not (run / "completions" / "step-000001.jsonl").exists()
+        before = {path: path.stat().st_mtime_ns for path in kept}
+        train(config, run)
+        assert {path: path.stat().st_mtime_ns for path in kept} == before  # not made again
+        assert metrics(run) == metrics(tmp_path / "whole")
+        assert weights_hash(run) == weights_hash(tmp_path / "whole")
+    # responses of other weights or another seed are not taken for these
+    before = kept[0].read_text()
+    train(config, run, "--resume", run / f"checkpoint-{UPDATES}", "training.seed=4", f"training.max_train_steps={UPDATES + 1}")
+    assert kept[0].read_text() != before
+
+
+def test_a_reward_that_fails_ends_the_run_with_a_checkpoint_where_that_is_asked_for(tmp_path):
+    plugin = tmp_path / "fails.py"
+    calls = tmp_path / "calls"  # in a file: after a failure a new worker serves
+    plugin.write_text(f"def score(prompts, completions, **_):\n    open({str(calls)!r}, 'a').write('.')\n"
+                      f"    if len(open({str(calls)!r}).read()) > 3:\n        raise ValueError('no opinion today')\n"
+                      "    return [len(c) / 100 for c in completions]\n")
+    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
+    reward = lambda policy: [{"name": "moody", "on_failure": policy, "reward": {"type": "process", "command": [sys.executable, str(serve), f"{plugin}:score"]}}]
+    config = changed(tmp_path / "stop.json", rewards=reward("stop"), experiment={"save_every": 0})
+    log = train(config, tmp_path / "stop", check=1)
+    assert f"step {UPDATES}: " in log and "moody" in log and "no opinion today" in log
+    assert [path.name for path in tmp_path.glob("stop/checkpoint-*")] == [f"checkpoint-{UPDATES}"]
+    calls.write_text("")
+    config = changed(tmp_path / "abstain.json", rewards=reward("abstain"))
+    train(config, tmp_path / "abstain")
+    found = metrics(tmp_path / "abstain")
+    assert found[UPDATES + 1]["reward_failures"] == 3 and found[UPDATES + 1]["frac_groups_unscored"] == 1
+    assert found[UPDATES + 1]["loss"] == 0  # and nothing was learned
+    assert weights_hash(tmp_path / "abstain", UPDATES) == weights_hash(tmp_path / "abstain", 2 * UPDATES)
+
+
+def test_answers_that_are_all_worth_the_same_teach_nothing(tmp_path):
+    same = [{"name": "any", "reward": {"type": "length", "target": 1000, "limit": 2000, "value": 1.0}}]
+    train(changed(tmp_path / "same.json", rewards=same), tmp_path / "run")
+    found = metrics(tmp_path / "run")
+    assert found[1]["reward"] == 1 and found[1]["frac_reward_zero_std"] == 1
+    assert weights_hash(tmp_path / "run", 1) == weights_hash(tmp_path / "run")
+
+
+def test_words_questions_and_pictures_learn_together(tmp_path):
+    plugin = tmp_path / "red.py"
+    plugin.write_text("def score(prompts, completions, image, **_):\n    return [None if x is None else len(x) / 1000 for x in image]\n")
+    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
+    rewards = CONFIG["rewards"] + [{"name": "red", "tasks": ["t2i"], "reward": {"type": "process", "command": [sys.executable, str(serve), f"{plugin}:score"]}}]
+    evaluation = {"prompts": [{**SUMS, "prompts": 4}, {**PICTURES, "prompts": 2}]}
+    config = changed(tmp_path / "mixed.json", dataset={"prompts": [SUMS, QUESTIONS, PICTURES]}, rewards=rewards, evaluation=evaluation,
+                     experiment={"evaluate_every": UPDATES})
+    train(config, tmp_path / "run", "--nproc", 2)
+    first = metrics(tmp_path / "run")[1]
+    for name in ("reward/math", "reward/vqa", "reward/drawing"):
+        assert name + "/mean" in first
+    lines = completions(tmp_path / "run", 0)
+    assert [line["stream"] for line in lines] == ["math"] * 12 + ["vqa"] * 4 + ["drawing"] * 4
+    assert all((line["rewards"]["red"] is None) == (line["stream"] != "drawing") for line in lines)
+    assert not glob.glob(f"{tmp_path}/run/completions/step-000000/*.png")  # pictures of the first four prompts alone
+    measured = metrics(tmp_path / "run")[UPDATES]
+    assert "eval/math/rewards/correct" in measured and "eval/drawing/rewards/red" in measured and "eval/drawing/rewards/correct" not in measured
+    config = changed(tmp_path / "drawn.json", dataset={"prompts": [PICTURES]}, rewards=rewards)
+    train(config, tmp_path / "drawn", f"training.max_train_steps={UPDATES}")
+    assert [Path(path).name for path in glob.glob(f"{tmp_path}/drawn/completions/step-000000/*.png")] == ["0.png"]
+
+
+VARIANTS = {
+    "coupled": {"noise": "coupled", "spacing": "random"},
+    "trace": {"noise": "trace", "shrink": 2, "kl_against": "old"},
+    "d1": {"spacing": "fixed", "scale_rewards": "none"},
+    "sequence": {"importance_sampling_level": "sequence", "loss_aggregation": "token", "length_normalization": "response"},
+    "example": {"spacing": "example", "beta": 0},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_way_of_masking_and_weighing_learns_and_goes_on_bit_for_bit(tmp_path, name):
+    config = changed(tmp_path / "run.json", unigrpo=VARIANTS[name])
+    train(config, tmp_path / "whole")
+    train(config, tmp_path / "cut", f"training.max_train_steps={UPDATES + 1}")
+    train(config, tmp_path / "cut")
+    assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
+    assert weights_hash(tmp_path / "whole", UPDATES) != weights_hash(tmp_path / "whole")
+    found = metrics(tmp_path / "whole")
+    assert all(0 < entry["grad_norm"] < 1e3 for entry in found.values())
+
+
+def test_a_reference_that_follows_the_policy_is_saved_with_it(tmp_path):
+    follow = {"ref_model_sync_steps": 1, "ref_model_mixup_alpha": 0.6}
+    config = changed(tmp_path / "run.json", unigrpo=follow)
+    train(config, tmp_path / "whole", "training.max_train_steps=9")
+    train(config, tmp_path / "cut", "training.max_train_steps=7")
+    train(config, tmp_path / "cut", "training.max_train_steps=9")
+    assert weights_hash(tmp_path / "cut", 9) == weights_hash(tmp_path / "whole", 9)
+    train(changed(tmp_path / "still.json"), tmp_path / "still", "training.max_train_steps=9")
+    assert metrics(tmp_path / "whole")[UPDATES + 1]["kl"] < metrics(tmp_path / "still")[UPDATES + 1]["kl"]
+
+
+def test_adapters_learn_over_a_frozen_base_that_is_their_reference(tmp_path):
+    config = changed(tmp_path / "lora.json", lora={"rank": 4, "alpha": 8, "targets": ["q_proj", "v_proj"]})
+    for name, processes in {"one": 1, "two": 2}.items():
+        train(config, tmp_path / name, "--nproc", processes, f"training.max_train_steps={UPDATES}")
+    assert completions(tmp_path / "one", 0) == completions(tmp_path / "two", 0)
+    one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    assert one[1]["kl"] == pytest.approx(0, abs=1e-6) and one[UPDATES]["kl"] > 0
+    assert two[UPDATES]["kl"] == pytest.approx(one[UPDATES]["kl"], rel=1e-4)
+
+
+@pytest.mark.parametrize("section,name,value,expected", [
+    ("unigrpo", "num_generations", 1, "unigrpo.num_generations"),
+    ("unigrpo", "epsilonn", 0.2, "unigrpo.epsilonn"),
+    ("dataset", "prompts", [], "dataset.prompts"),
+    ("dataset", "prompts", [SUMS, SUMS], "dataset.prompts[1].name"),
+    ("dataset", "prompts", [{**SUMS, "length": 300}], "prompt stream math: found rows of 300 tokens"),
+    ("training", "gradient_accumulation_steps", 2, "unigrpo.tokens_per_pass"),
+])
+def test_mistakes_are_named_before_anything_is_loaded(tmp_path, section, name, value, expected):
+    log = train(changed(tmp_path / "run.json", **{section: {name: value}}), tmp_path / "run", check=1)
+    assert expected in log
+    assert not (tmp_path / "run").exists()
