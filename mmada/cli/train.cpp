@@ -161,6 +161,8 @@ void print_plan(const TrainingPlan& plan) {
   gigabytes("optimizer", plan.memory.optimizer);
   gigabytes("activations", plan.memory.activations);
   gigabytes("logits, or a block on its way back", plan.memory.working);
+  if (plan.memory.reference > 0) gigabytes("reference", plan.memory.reference);
+  if (plan.memory.rollouts > 0) gigabytes("whole model between updates", plan.memory.rollouts);
   gigabytes("together", plan.memory.total());
   gigabytes("gathered in a step", plan.work.gathered_bytes);
   gigabytes("reduced in a step", plan.work.reduced_bytes);
@@ -175,7 +177,7 @@ void print_plan(const TrainingPlan& plan) {
 }
 
 Json plan_json(const TrainingPlan& plan) {
-  const auto& [parameters, gradients, optimizer, activations, working] = plan.memory;
+  const auto& [parameters, gradients, optimizer, activations, working, reference, rollouts] = plan.memory;
   return {{"processes", plan.run.processes},
           {"memory_bytes",
            {{"parameters", parameters},
@@ -183,6 +185,8 @@ Json plan_json(const TrainingPlan& plan) {
             {"optimizer", optimizer},
             {"activations", activations},
             {"working", working},
+            {"reference", reference},
+            {"rollouts", rollouts},
             {"total", plan.memory.total()}}},
           {"gathered_bytes", plan.work.gathered_bytes},
           {"reduced_bytes", plan.work.reduced_bytes},

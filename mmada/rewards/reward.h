@@ -53,6 +53,8 @@ class Reward {
 ///                                                      full up to the target's characters, falling linearly
 ///                                                      to 0 at the limit
 ///   {"type": "process", ...}                           another program (process_reward.h)
+///   {"type": "shape_scene", ...}                       what of its scene a picture shows
+///   (shape_scene_reward.h)
 std::unique_ptr<Reward> make_reward(Fields fields);
 
 /// The score of each part and of all together.

@@ -195,6 +195,11 @@ MemoryPlan memory_plan(const RunShape& run) {
   // two moments of fp32; or of a byte, and two scales for each block
   plan.optimizer = run.moments_8bit ? shard * 2 + shard / kMomentBlock * 8 : shard * 8;
   if (run.averaged_weights) plan.optimizer += shard * 4;
+  if (run.reference) plan.reference = shard * size_of(policy.master);
+  if (run.rollouts)
+    for (const NamedParameter& parameter :
+         Transformer(run.model, at::TensorOptions(at::kMeta).dtype(policy.compute)).parameters())
+      plan.rollouts += static_cast<int64_t>(parameter.tensor.nbytes());
   for (const PassShape& pass : run.passes) {
     plan.activations = std::max(plan.activations, activation_bytes(run, pass));
     plan.working = std::max(plan.working, working_bytes(run, pass));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +30,8 @@ struct RunShape {
   std::optional<LoraOptions> lora = {};
   bool averaged_weights = false;  ///< AdamWOptions::ema_decay
   bool moments_8bit = false;      ///< AdamWOptions::moments_8bit
+  bool rollouts = false;          ///< between updates each process holds the whole model, and generates
+  bool reference = false;         ///< the shards' first values are kept beside them (ReferenceWeights)
   int64_t micro_batches = 1;
   std::vector<PassShape> passes;  ///< of one micro-batch, in the process that has most rows
 };
@@ -44,7 +47,11 @@ struct MemoryPlan {
   int64_t optimizer = 0;    ///< two moments, and the averaged weights
   int64_t activations = 0;  ///< kept for the backward pass
   int64_t working = 0;      ///< on top: the head's chunks of logits, or a block on its way back
-  int64_t total() const { return parameters + gradients + optimizer + activations + working; }
+  int64_t reference = 0;    ///< the shards' first values
+  int64_t rollouts = 0;     ///< the whole model, between updates, when there are no activations
+  int64_t total() const {
+    return parameters + gradients + optimizer + reference + std::max(activations + working, rollouts);
+  }
 };
 MemoryPlan memory_plan(const RunShape& run);
 

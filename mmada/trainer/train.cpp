@@ -74,15 +74,23 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
 TrainingPlan plan_training(const Json& config, const std::string& source, int64_t processes) {
   Fields fields(config, source);
   const std::string task = fields.choice("task", kTasks);
-  MMADA_CHECK(task == "transformer", source, ": field `task`: found \"", task,
-              "\", expected \"transformer\", the only one whose memory is planned");
+  MMADA_CHECK(task == "transformer" || task == "unigrpo", source, ": field `task`: found \"", task,
+              "\", expected \"transformer\" or \"unigrpo\", whose memory is planned");
   Common common = parse_common(fields, config);
   common.load.device = "cpu";  // what is planned needs not to be here
-  const SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
-  for (const auto& phase : setup.options.flows.all())
-    for (const FlowConfig& flow : phase)
-      make_source(flow.source, "dataset.flows." + flow.name + ".source", 0);
-  TrainingPlan plan{.run = run_shape(setup, processes)};
+  TrainingPlan plan;
+  if (task == "unigrpo") {
+    const UniGrpoSetup setup = set_up_unigrpo(fields, source, common.trainer, common.load);
+    PromptSources(setup.options.phase.streams, 0, "dataset.prompts");
+    PromptSources(setup.options.evaluation.streams, 0, "evaluation.prompts");
+    plan.run = run_shape(setup, processes);
+  } else {
+    const SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
+    for (const auto& phase : setup.options.flows.all())
+      for (const FlowConfig& flow : phase)
+        make_source(flow.source, "dataset.flows." + flow.name + ".source", 0);
+    plan.run = run_shape(setup, processes);
+  }
   plan.memory = memory_plan(plan.run);
   plan.work = work_plan(plan.run);
   plan.prediction = predict_speed(plan.run);

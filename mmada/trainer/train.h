@@ -9,9 +9,10 @@
 
 namespace mmada {
 
-/// What a run of the task "transformer" would need in each of so many processes, on whatever machines.
+/// What a run of the task "transformer" or "unigrpo" would need in each of so many processes, on whatever
+/// machines.
 struct TrainingPlan {
-  RunShape run;
+  RunShape run = {};
   MemoryPlan memory = {};
   WorkPlan work = {};
   SpeedPrediction prediction = {};  ///< on the device of DeviceModel, nobody's measurement

@@ -129,6 +129,17 @@ void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) co
   notice(text);
 }
 
+bool Trainer::evaluates(int64_t step) const {
+  return options_.evaluate_every > 0 && step % options_.evaluate_every == 0;
+}
+
+/// What is due after this step of numbers and of pictures.
+void Trainer::look(int64_t step, Metrics* metrics) const {
+  if (evaluates(step)) record(step, step_.evaluate(step), metrics);
+  if (step_.validates(step))
+    record(step, step_.validate(step, cat(options_.output_dir, "/samples/step-", step)), metrics);
+}
+
 StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
   const auto begin = std::chrono::steady_clock::now();
   const double waited = group_.seconds_in_collectives();
@@ -137,7 +148,8 @@ StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
   const double norm = optimizer_.grad_norm();
   MetricValues values;
   if (!report.update) {
-    values = report.parts;
+    values = {{"loss", report.loss}};
+    values.insert(values.end(), report.parts.begin(), report.parts.end());
   } else if (accept(report, norm, step)) {
     values = {{"loss", report.loss}, {"grad_norm", norm}};
     values.insert(values.end(), report.parts.begin(), report.parts.end());
@@ -178,6 +190,8 @@ TrainOutcome Trainer::run() {
                                  .terminal = hooks_.terminal,
                                  .log_seconds = 30.0});
   StepInterval interval;
+  if (first == 0 && options_.evaluate_first)
+    interval.aside([&] { record(0, step_.evaluate(0), metrics ? &*metrics : nullptr); });
   int64_t saved = -1;
   std::optional<RunEnded> ended;
   while (outcome.step < options_.max_train_steps) {
@@ -196,17 +210,9 @@ TrainOutcome Trainer::run() {
     if (outcome.step % options_.log_every == 0)
       if (const MetricValues values = measured(&interval); metrics) metrics->write(outcome.step, values);
     productive_seconds_ += seconds_since(begin);
-    if (options_.evaluate_every > 0 && outcome.step % options_.evaluate_every == 0) {
+    if (evaluates(outcome.step) || step_.validates(outcome.step)) {
       progress.finish();
-      interval.aside(
-          [&] { record(outcome.step, step_.evaluate(outcome.step), metrics ? &*metrics : nullptr); });
-    }
-    if (step_.validates(outcome.step)) {
-      progress.finish();
-      const std::string samples = cat(options_.output_dir, "/samples/step-", outcome.step);
-      interval.aside([&] {
-        record(outcome.step, step_.validate(outcome.step, samples), metrics ? &*metrics : nullptr);
-      });
+      interval.aside([&] { look(outcome.step, metrics ? &*metrics : nullptr); });
     }
     if (options_.save_every > 0 && outcome.step % options_.save_every == 0) {
       interval.aside([&] { interval.add("save_stall_seconds", save(outcome.step)); });

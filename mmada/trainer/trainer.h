@@ -67,6 +67,8 @@ class Trainer {
   MetricValues measured(StepInterval* interval) const;
   bool meet(int64_t step);
   bool prepare(int64_t step);
+  bool evaluates(int64_t step) const;
+  void look(int64_t step, Metrics* metrics) const;
   StepReport one_step(int64_t step, StepInterval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
   void record(int64_t step, const Evaluation& found, Metrics* metrics) const;

@@ -14,6 +14,7 @@ TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
   options.save_every = experiment.integer("save_every", 0, kMaxSteps, 0);
   options.log_every = experiment.integer("log_every", 1, kMaxSteps, options.log_every);
   options.evaluate_every = experiment.integer("evaluate_every", 0, kMaxSteps, 0);
+  options.evaluate_first = experiment.boolean("evaluate_first", false);
   options.checkpoints_total_limit = experiment.integer("checkpoints_total_limit", 0, 1 << 20, 0);
   options.async_save = experiment.boolean("async_save", options.async_save);
   options.resume_from_checkpoint =

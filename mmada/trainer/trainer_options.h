@@ -16,7 +16,8 @@ struct TrainerOptions {
   int64_t max_train_steps = 0;
   int64_t save_every = 0;  ///< 0: only at the end
   int64_t log_every = 10;
-  int64_t evaluate_every = 0;  ///< 0: never
+  int64_t evaluate_every = 0;   ///< 0: never
+  bool evaluate_first = false;  ///< also before the first step
   int64_t checkpoints_total_limit = 0;
   /// Checkpoints are copied into host memory and written while training goes on (CheckpointSaver).
   bool async_save = false;

@@ -23,14 +23,14 @@ std::string_view prompt_task_name(PromptTask task);  ///< "text", "mmu", "t2i": 
 struct PromptStream {
   std::string name;  ///< unique; names its random streams and metrics. Default: the task
   PromptTask task = PromptTask::kText;
-  int64_t prompts = 0;  ///< of an outer step, or of an evaluation
-  TextOptions text;     ///< text, mmu
-  ImageOptions image;   ///< t2i; its grid is the run's resolution's, its text budget max_seq_length
+  int64_t prompts = 0;      ///< of an outer step, or of an evaluation
+  TextOptions text = {};    ///< text, mmu
+  ImageOptions image = {};  ///< t2i; its grid is the run's resolution's, its text budget max_seq_length
   /// text, mmu: tokens of the user's turn with its header and of the reply together, which is one block of
   /// what the question leaves, `tokens_per_step` of them in a step; 0: the sampler's lengths and steps.
   int64_t length = 0, tokens_per_step = 1;
   bool think = false;  ///< text, mmu: the chain-of-thought instruction stands before the question
-  Json source;         ///< options of make_source; its samples are prompts
+  Json source = {};    ///< options of make_source; its samples are prompts
 };
 
 /// A list of

@@ -130,7 +130,11 @@ UniGrpoStep make_unigrpo_step(UniGrpoSetup setup, Group group) {
 
 RunShape run_shape(const UniGrpoSetup& setup, int64_t processes) {
   const int64_t tokens = setup.options.tokens_per_pass;
-  return run_shape(setup.transformer, processes, 1, {{.rows = 1, .tokens = tokens, .positions = tokens / 2}});
+  RunShape run =
+      run_shape(setup.transformer, processes, 1, {{.rows = 1, .tokens = tokens, .positions = tokens / 2}});
+  run.rollouts = true;
+  run.reference = setup.options.needs_reference();
+  return run;
 }
 
 }  // namespace mmada

@@ -18,11 +18,7 @@ UniGrpoStep::UniGrpoStep(Network network, SampleEncoder encoder, RewardSet rewar
       options_(std::move(options)),
       prompts_(options_.phase.streams, options_.phase.seed, "dataset.prompts"),
       maker_(options_.phase, std::move(rewards), group()) {
-  if (needs_reference()) reference_.emplace(transformer(), options_.offload_reference);
-}
-
-bool UniGrpoStep::needs_reference() const {
-  return options_.loss.beta != 0 && options_.kl_against == KlAgainst::kReference;
+  if (options_.needs_reference()) reference_.emplace(transformer(), options_.offload_reference);
 }
 
 /// This process's share of the responses.

@@ -32,6 +32,8 @@ struct UniGrpoOptions {
   double sync_mix = 1.0;             ///< how far it then moves towards the policy
   int64_t tokens_per_pass = 8192;    ///< of noisy rows that go through the network together
   RewardEvaluationOptions evaluation;
+
+  bool needs_reference() const { return loss.beta != 0 && kl_against == KlAgainst::kReference; }
 };
 
 /// UniGRPO (the paper's section on reinforcement learning; SPEC 7.1) for text, understanding and drawing.
@@ -56,7 +58,6 @@ class UniGrpoStep : public TransformerStep {
 
  private:
   int64_t updates() const { return options_.levels.updates; }
-  bool needs_reference() const;
   Span own_responses() const;
   std::vector<PolicyRow> rows_of(Span responses, int64_t update) const;
   std::vector<at::Tensor> logprobs_of_updates();

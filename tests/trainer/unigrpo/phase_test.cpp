@@ -32,7 +32,7 @@ TEST_CASE("a phase comes back from its text to the bit") {
     CHECK(back.responses[i].picture == phase.responses[i].picture);
     CHECK(back.responses[i].text == phase.responses[i].text);
   }
-  CHECK(back.advantages == phase.advantages);
+  CHECK((back.advantages == phase.advantages));
   for (size_t i = 0; i < 2; ++i) {
     CHECK(at::equal(back.old[i], phase.old[i]));
     CHECK(back.reference[i].scalar_type() == at::kDouble);
@@ -53,7 +53,7 @@ TEST_CASE("what does not fit together is refused with its place") {
   };
   CHECK(error_of([](Json& json) {
           json["responses"][0]["tokens"] = {1, 3};
-        }) == "state.json: field `phase.responses[0].tokens`: found 3, expected whole numbers from 0 to 2");
+        }) == "state.json: field `phase.responses[0].tokens`: found 3, expected integers from 0 to 2");
   CHECK_THAT(error_of([](Json& json) { json["responses"][1]["commit_steps"] = Json::array(); }),
              Catch::Contains("phase.responses[1].commit_steps`: found 0 steps, expected 1"));
   CHECK_THAT(error_of([](Json& json) { json["advantages"] = {1.0}; }),

@@ -33,7 +33,7 @@ CONFIG = {
     "rewards": [{"name": "digits", "weight": 1.0, "tasks": ["text", "mmu"], "reward": {"type": "length", "target": 5, "limit": 80, "value": 1.0}},
                 {"name": "correct", "weight": 2.0, "tasks": ["text", "mmu"], "reward": {"type": "math"}}],
     "unigrpo": {"num_generations": 4, "num_iterations": UPDATES, "rows_together": 5, "tokens_per_pass": 200, "beta": 0.05},
-    "optimizer": {"learning_rate": 2e-4},
+    "optimizer": {"learning_rate": 3e-5},
     "threads": 1,
     "training": {"max_train_steps": UPDATES * OUTER, "seed": 3},
 }
@@ -98,7 +98,7 @@ def test_metrics_and_completions_tell_what_was_answered_and_what_it_was_worth(st
     assert "reward" not in found[2] and "reward" in found[UPDATES + 1]
     # the first update's policy is the one that answered and, as yet, the reference
     assert first["ratio"] == pytest.approx(1, abs=1e-5) and first["kl"] == pytest.approx(0, abs=1e-6)
-    assert abs(found[UPDATES]["ratio"] - 1) > 1e-4 and found[UPDATES + 1]["kl"] > 1e-5
+    assert abs(found[UPDATES]["ratio"] - 1) > 1e-5 and found[UPDATES + 1]["kl"] > 1e-7
     lines = completions(straight, 0)
     assert len(lines) == 12
     for line in lines:
@@ -205,8 +205,9 @@ def test_words_questions_and_pictures_learn_together(tmp_path):
     rewards = CONFIG["rewards"] + [{"name": "red", "tasks": ["t2i"], "reward": {"type": "process", "command": [sys.executable, str(serve), f"{plugin}:score"]}}]
     evaluation = {"prompts": [{**SUMS, "prompts": 4}, {**PICTURES, "prompts": 2}]}
     config = changed(tmp_path / "mixed.json", dataset={"prompts": [SUMS, QUESTIONS, PICTURES]}, rewards=rewards, evaluation=evaluation,
-                     experiment={"evaluate_every": UPDATES})
+                     experiment={"evaluate_every": UPDATES, "evaluate_first": True})
     train(config, tmp_path / "run", "--nproc", 2)
+    assert metrics(tmp_path / "run")[0].keys() >= {"eval/math/rewards/correct", "eval/drawing/reward"}
     first = metrics(tmp_path / "run")[1]
     for name in ("reward/math", "reward/vqa", "reward/drawing"):
         assert name + "/mean" in first
