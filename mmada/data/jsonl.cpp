@@ -15,6 +15,7 @@ constexpr uint64_t kLongestLine = 64u << 20;
 
 struct JsonlOptions {
   std::string path, format, text_key, image_key;
+  std::vector<std::string> required;
   bool images = true;
   bool shuffle = true;
 };
@@ -27,6 +28,7 @@ JsonlOptions parse_options(const Json& json, const std::string& source_name) {
   options.format = fields.choice("format", {"text", "question", "messages", "prompt"}, "text");
   options.text_key = fields.string("text_key", "text");
   options.image_key = fields.string("image_key", "image");
+  options.required = fields.strings("required", std::vector<std::string>{});
   options.images = fields.boolean("images", true);
   options.shuffle = fields.boolean("shuffle", true);
   fields.finish();
@@ -77,6 +79,8 @@ class JsonlRecords final : public Records {
   std::optional<Sample> read(int64_t i, uint64_t) const override {
     const Json json = lines_.read(i);
     Fields line(json, lines_.place(i));
+    for (const std::string& field : options_.required)
+      if (!line.has(field)) line.fail(field, "nothing", "a value in every line");
     Sample sample;
     if (options_.format == "text") sample.text = line.string(options_.text_key);
     if (options_.format == "question")

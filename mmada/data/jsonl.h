@@ -43,6 +43,7 @@ class JsonLines {
 ///              and where there are any "answer" (a string or a number) and "metadata" (an object)
 ///  - "image_key" (default "image"): path of the picture, relative to the JSONL file; lines without it have
 ///  none
+///  - "required": names of fields that no line may lack, such as ["image", "answer"]
 ///  - "images": false reads no pictures (text from a file that has them)
 ///  - "shuffle" (default true): every epoch visits each line once, in an order that depends on (seed, epoch)
 ///  alone

@@ -52,7 +52,7 @@ bool steps_on_device(Residency residency, at::Device device, const std::vector<O
 
 }  // namespace
 
-Denoiser::Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers,
+Denoiser::Denoiser(ForwardModel model, const TokenLayout& layout, std::vector<Observer*> observers,
                    Residency residency)
     : model_(std::move(model)),
       mask_(layout.mask),

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "mmada/generation/canvas.h"
+#include "mmada/generation/forward_model.h"
 #include "mmada/generation/observer.h"
 #include "mmada/generation/plan.h"
 #include "mmada/generation/resident_region.h"
-#include "mmada/model/transformer.h"
 #include "mmada/ops/head_select.h"
 #include "mmada/text/token_layout.h"
 
@@ -27,7 +27,7 @@ enum class Residency {
 /// neighbours, except where its stop rule ties it to its group.
 class Denoiser {
  public:
-  Denoiser(Transformer model, const TokenLayout& layout, std::vector<Observer*> observers = {},
+  Denoiser(ForwardModel model, const TokenLayout& layout, std::vector<Observer*> observers = {},
            Residency residency = Residency::kAuto);
 
   /// Checks the canvas and returns the row's number, counted from 0.
@@ -78,7 +78,7 @@ class Denoiser {
   void stop_groups();
   void collect_done();
 
-  Transformer model_;
+  ForwardModel model_;
   int64_t mask_;
   int64_t pad_;
   std::vector<Observer*> observers_;

@@ -127,6 +127,12 @@ Generator Generator::observed(std::vector<Observer*> observers) const {
   return copy;
 }
 
+Generator Generator::on(ForwardModel weights) const {
+  Generator copy = *this;
+  copy.elsewhere_ = std::move(weights);
+  return copy;
+}
+
 TextAnswer Generator::text(const std::string& prompt, const TextOptions& options) const {
   return chat({{"user", prompt}}, options);
 }
@@ -233,9 +239,10 @@ Picture Generator::extrapolate(CodeGrid picture, const std::vector<Extrapolation
     const TokenIds caption =
         moves[i].caption_ids.empty() ? encode_text(moves[i].caption) : moves[i].caption_ids;
     // without the image tokenizer: only the joined picture is decoded
-    last = Generator(model_)
-               .observed(observers_)
-               .run(ImageRequest{caption, extrapolation_canvas(picture, direction, window, offset), move});
+    Generator without_images = *this;
+    without_images.images_.reset();
+    last = without_images.run(
+        ImageRequest{caption, extrapolation_canvas(picture, direction, window, offset), move});
     picture = join_extrapolation(picture, last.grid, direction, window, offset);
     nfe += last.nfe;
   }
@@ -243,7 +250,7 @@ Picture Generator::extrapolate(CodeGrid picture, const std::vector<Extrapolation
 }
 
 std::vector<Generated> Generator::batch(const std::vector<Request>& requests) const {
-  Denoiser denoiser(model_.transformer, model_.layout, observers_);
+  Denoiser denoiser(elsewhere_.value_or(model_.transformer), model_.layout, observers_);
   std::vector<Laid> rows;
   for (const Request& request : requests) {
     rows.push_back(std::visit([&](const auto& r) { return lay(model_, *this, r); }, request));
@@ -317,9 +324,9 @@ CodeGrid Generator::encode(const Image& picture, const ImageOptions& options) co
   const c10::NoGradGuard no_grad;
   const at::Tensor pixels =
       image_to_tensor(picture, grid.rows * factor, grid.columns * factor, fit_from_name(options.fit));
-  const at::Tensor codes = tokenizer.encode(pixels.unsqueeze(0).to(model_.transformer.options().device()))
-                               .to(at::kCPU, at::kLong)
-                               .contiguous();
+  const at::Device device = tokenizer.parameters().front().second.device();
+  const at::Tensor codes =
+      tokenizer.encode(pixels.unsqueeze(0).to(device)).to(at::kCPU, at::kLong).contiguous();
   grid.codes.assign(codes.const_data_ptr<int64_t>(), codes.const_data_ptr<int64_t>() + codes.numel());
   return grid;
 }
@@ -327,7 +334,8 @@ CodeGrid Generator::encode(const Image& picture, const ImageOptions& options) co
 Image Generator::decode(const CodeGrid& grid) const {
   const c10::NoGradGuard no_grad;
   const at::Tensor codes = at::tensor(grid.codes, at::kLong).view({1, grid.rows, grid.columns});
-  return tensor_to_image(image_tokenizer().decode(codes.to(model_.transformer.options().device()))[0]);
+  const at::Device device = image_tokenizer().parameters().front().second.device();
+  return tensor_to_image(image_tokenizer().decode(codes.to(device))[0]);
 }
 
 TokenIds Generator::encode_text(const std::string& text) const {

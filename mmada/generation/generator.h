@@ -8,6 +8,7 @@
 
 #include "mmada/formats/image_file.h"
 #include "mmada/generation/extrapolate.h"
+#include "mmada/generation/forward_model.h"
 #include "mmada/generation/observer.h"
 #include "mmada/generation/options.h"
 #include "mmada/model/checkpoint.h"
@@ -68,6 +69,8 @@ class Generator {
 
   /// The same generator with observers of every step (they outlive its calls).
   Generator observed(std::vector<Observer*> observers) const;
+  /// The same generator on weights that are elsewhere; its model's own are not used.
+  Generator on(ForwardModel weights) const;
   const Model& model() const { return model_; }
   const std::optional<Magvit2>& images() const { return images_; }
 
@@ -126,6 +129,7 @@ class Generator {
 
   Model model_;
   std::optional<Magvit2> images_;
+  std::optional<ForwardModel> elsewhere_;  ///< the weights, where they are not model_'s
   std::vector<Observer*> observers_;
 };
 

@@ -77,7 +77,7 @@ bool ResidentRegion::together(const ResidentRow& a, const ResidentRow& b) {
          p->temperatures == q->temperatures;
 }
 
-ResidentRegion::ResidentRegion(Transformer model, int64_t mask, int64_t pad, const Rows& rows)
+ResidentRegion::ResidentRegion(ForwardModel model, int64_t mask, int64_t pad, const Rows& rows)
     : model_(std::move(model)),
       mask_(mask),
       window_(rows.front().region->window),

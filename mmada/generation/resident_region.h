@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "mmada/generation/canvas.h"
-#include "mmada/model/transformer.h"
+#include "mmada/generation/forward_model.h"
 #include "mmada/model/work.h"
 #include "mmada/ops/host_copy.h"
 #include "mmada/ops/remask_op.h"
@@ -40,7 +40,7 @@ class ResidentRegion {
   /// Whether two such rows can share steps: same settings, same number of slots.
   static bool together(const ResidentRow& a, const ResidentRow& b);
 
-  ResidentRegion(Transformer model, int64_t mask, int64_t pad, const std::vector<ResidentRow>& rows);
+  ResidentRegion(ForwardModel model, int64_t mask, int64_t pad, const std::vector<ResidentRow>& rows);
 
   /// One step on the device, and nothing else.
   void enqueue();
@@ -82,7 +82,7 @@ class ResidentRegion {
   HostCopy report() const;
   TokenIds ids_of_row(const at::Tensor& tokens_BT, size_t row) const;
 
-  Transformer model_;
+  ForwardModel model_;
   int64_t mask_;
   Window window_;
   int64_t slots_ = 0;

@@ -3,6 +3,7 @@
 #include "mmada/model/sharded_transformer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <array>
@@ -118,9 +119,9 @@ at::Tensor ShardedTransformer::block(size_t unit, at::TensorList tensors, const 
   return run_block(block, x_BTD, config_, tables, last, recompute_, product);
 }
 
-at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
-                                   std::vector<WindowTargets> targets) {
-  const auto tables = std::make_shared<const PassTables>(std::move(made));
+/// Of the embedding and all blocks.
+at::Tensor ShardedTransformer::blocks(const at::Tensor& ids_BT,
+                                      const std::shared_ptr<const PassTables>& tables) {
   at::Tensor x = shards_.run(0, {embed, /*recompute=*/false, /*weights_in_backward=*/false}, {ids_BT});
   const auto layers = static_cast<size_t>(config_.n_layers);
   for (size_t i = 1; i <= layers; ++i) {
@@ -129,6 +130,19 @@ at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
     };
     x = shards_.run(i, {of_block, recompute_ == Recompute::kBlocks}, {x});
   }
+  return x;
+}
+
+at::Tensor ShardedTransformer::hidden(const at::Tensor& ids_BT, const PassTables& tables,
+                                      const at::Tensor& norm_D) {
+  const at::NoGradGuard no_grad;
+  return rms_norm(blocks(ids_BT, std::make_shared<const PassTables>(tables)), norm_D, config_.rms_norm_eps);
+}
+
+at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
+                                   std::vector<WindowTargets> targets) {
+  const at::Tensor x = blocks(ids_BT, std::make_shared<const PassTables>(std::move(made)));
+  const auto layers = static_cast<size_t>(config_.n_layers);
   const auto head = [this, targets = std::move(targets)](at::TensorList weights, at::TensorList inputs) {
     const bool tied = config_.tie_word_embeddings;
     const at::Tensor hidden_ND = rms_norm(inputs[0], weights[tied ? 1 : 0], config_.rms_norm_eps);
@@ -151,21 +165,39 @@ at::Tensor ShardedTransformer::idle_pass() {
   return logprobs(token, zero, {{.window = {0, 1}, .ids_N = zero}}).sum() * 0;
 }
 
+/// A unit's, in the order in which its passes get them.
+std::vector<at::Tensor> ShardedTransformer::whole_tensors(size_t unit) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& [name, tensor] : shards_.whole(unit)) tensors.push_back(tensor);
+  for (const at::Tensor& tensor : shards_.whole_frozen(unit)) tensors.push_back(tensor);
+  return tensors;
+}
+
+/// With its adapter merged into it.
+at::Tensor ShardedTransformer::whole_parameter(const UnitParameter& parameter, at::TensorList tensors) const {
+  const bool plain = parameter.format == WeightFormat::kFull && !parameter.a;
+  return plain ? tensors[parameter.values] : merge(adapted_weight(parameter, tensors, lora_->scale()));
+}
+
+ShardedTransformer::FinalWeights ShardedTransformer::final_weights() {
+  const size_t unit = config_.tie_word_embeddings ? 0 : shards_.units() - 1;
+  const std::vector<at::Tensor> tensors = whole_tensors(unit);
+  const std::vector<UnitParameter>& parameters = units_[unit].parameters;
+  const size_t norm = config_.tie_word_embeddings ? 1 : 0;
+  return {.norm_D = whole_parameter(parameters[norm], tensors),
+          .head_VD = whole_parameter(parameters[1 - norm], tensors)};
+}
+
 Transformer ShardedTransformer::whole(at::TensorOptions options, bool keep) {
   Transformer result = keep ? Transformer(config_, options) : Transformer();
   std::map<std::string, at::Tensor> places;
   if (keep)
     for (const NamedParameter& parameter : result.parameters()) places[parameter.name] = parameter.tensor;
   for (size_t unit = 0; unit < shards_.units(); ++unit) {
-    std::vector<at::Tensor> tensors;
-    for (const auto& [name, tensor] : shards_.whole(unit)) tensors.push_back(tensor);
-    for (const at::Tensor& tensor : shards_.whole_frozen(unit)) tensors.push_back(tensor);
+    const std::vector<at::Tensor> tensors = whole_tensors(unit);
     for (const UnitParameter& parameter : units_[unit].parameters) {
       if (!keep) break;
-      const bool plain = parameter.format == WeightFormat::kFull && !parameter.a;
-      places.at(parameter.name)
-          .copy_(plain ? tensors[parameter.values]
-                       : merge(adapted_weight(parameter, tensors, lora_->scale())));
+      places.at(parameter.name).copy_(whole_parameter(parameter, tensors));
     }
   }
   return result;

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,6 +39,14 @@ class ShardedTransformer {
   /// has no rows for it runs idle_pass().
   at::Tensor logprobs(const RowBatch& rows, const at::Tensor& positions_N,
                       const std::vector<WindowTargets>& targets);
+  /// Final hidden states, as Transformer::hidden gives them, with ln_f's weights at hand. No gradients. Every
+  /// process calls it as often as the others.
+  at::Tensor hidden(const at::Tensor& ids_BT, const PassTables& tables, const at::Tensor& norm_D);
+  struct FinalWeights {
+    at::Tensor norm_D, head_VD;
+  };
+  /// ln_f and the head, whole. Every process calls it.
+  FinalWeights final_weights();
   /// The type that logprobs() has.
   at::ScalarType logprobs_type() const { return logprobs_type_; }
   /// A pass over one token that adds nothing to any gradient: a scalar 0 to be differentiated.
@@ -59,7 +68,10 @@ class ShardedTransformer {
               std::map<std::string, at::Tensor>* magnitudes) const;
   at::Tensor block(size_t unit, at::TensorList tensors, const at::Tensor& x_BTD,
                    const PassTables& tables) const;
+  at::Tensor blocks(const at::Tensor& ids_BT, const std::shared_ptr<const PassTables>& tables);
   at::Tensor run(const at::Tensor& ids_BT, PassTables tables, std::vector<WindowTargets> targets);
+  std::vector<at::Tensor> whole_tensors(size_t unit);
+  at::Tensor whole_parameter(const UnitParameter& parameter, at::TensorList tensors) const;
 
   TransformerConfig config_;
   std::vector<NamedParameter> parameters_;  ///< without memory

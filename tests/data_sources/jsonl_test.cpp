@@ -126,3 +126,40 @@ TEST_CASE("a mixture draws by weight, resumes exactly and keeps its sources apar
   CHECK_THROWS_WITH(resumed->restore({{"index", 1}, {"sources", Json::array()}}),
                     Contains("one for each source"));
 }
+
+TEST_CASE("prompts come with what their rewards want to know, and a bad line is named") {
+  const Json prompts = {{"format", "prompt"}, {"shuffle", false}};
+  auto source =
+      open(written("prompts.jsonl",
+                   "{\"prompt\":\"what is 1+2?\",\"answer\":3,\"metadata\":{\"level\":1},\"id\":7}\n\n"
+                   "{\"prompt\":\"a red circle\"}\n{\"prompt\":\"how many?\",\"answer\":\"two\"}\n"),
+           prompts);
+  const Sample sum = source->next(), caption = source->next(), question = source->next();
+  CHECK(sum.text == "what is 1+2?");
+  CHECK(sum.answer == "3");
+  CHECK(sum.metadata == Json{{"level", 1}});
+  CHECK(caption.answer.empty());
+  CHECK(caption.metadata.is_null());
+  CHECK(question.answer == "two");
+  const auto error_of = [&](const std::string& line, const Json& required = Json::array()) {
+    Json options = prompts;
+    options["required"] = required;
+    auto bad =
+        open(written("bad_prompts.jsonl", "{\"prompt\":\"good\",\"answer\":1}\n" + line + "\n"), options);
+    bad->next();
+    try {
+      bad->next();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK_THAT(error_of("{\"question\":\"?\"}"), Contains("bad_prompts.jsonl:2: field `prompt`"));
+  CHECK_THAT(error_of("{\"prompt\":\"\"}"), Contains(":2: field `prompt`: found nothing"));
+  CHECK_THAT(error_of("{\"prompt\":\"a\",\"answer\":[1]}"),
+             Contains(":2: field `answer`") && Contains("a string or a number"));
+  CHECK_THAT(error_of("{\"prompt\":\"a\",\"metadata\":3}"),
+             Contains(":2: field `metadata`: found 3, expected an object"));
+  CHECK_THAT(error_of("{\"prompt\":\"a\"}", {"answer"}), Contains(":2: field `answer`: found nothing"));
+  CHECK(error_of("{\"prompt\":\"a\",\"answer\":2}", {"answer"}).empty());
+}

@@ -127,3 +127,28 @@ TEST_CASE("contradictory options are errors that name the field") {
   CHECK_THROWS_WITH(make({{"task", "caption"}, {"colors", {{"red", {1, 2}}}}}),
                     Contains("red, green and blue"));
 }
+
+TEST_CASE("prompts are what training asks, without the replies, and know their answers") {
+  for (const char* task : {"arithmetic", "question", "caption"}) {
+    auto trained = make_shapes_source({{"task", task}}, "test", 3);
+    auto asked = make_shapes_source({{"task", task}, {"prompts", true}}, "test", 3);
+    for (int i = 0; i < 20; ++i) {
+      const Sample lesson = trained->next(), prompt = asked->next();
+      if (std::string(task) == "caption") {
+        CHECK(prompt.text == lesson.text);
+        CHECK(prompt.image.pixels.empty());
+        const ShapesOptions options;
+        const Scene scene = parse_scene(options, prompt.metadata.at("scene"), "test");
+        CHECK(scene_caption(options, scene) == prompt.text);
+        continue;
+      }
+      CHECK_THAT(lesson.text, Contains(prompt.text));
+      CHECK_THAT(lesson.text, Contains(prompt.answer));
+      CHECK_FALSE(prompt.answer.empty());
+      CHECK(prompt.text.find("<") == std::string::npos);
+      if (std::string(task) == "question") CHECK(prompt.metadata.contains("kind"));
+    }
+  }
+  CHECK_THROWS_WITH(make_shapes_source({{"task", "r2i"}, {"prompts", true}}, "test", 3),
+                    Contains("field `prompts`") && Contains("r2i"));
+}

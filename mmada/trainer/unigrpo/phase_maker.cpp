@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 
 #include "mmada/core/check.h"
@@ -22,16 +23,9 @@ namespace fs = std::filesystem;
 
 constexpr JsonLimits kRunLimits = {.max_bytes = size_t{1} << 30, .max_values = size_t{1} << 26};
 
-/// Tells weights apart: SHA-256 of each tensor's sum and sum of squares.
-std::string fingerprint(const Transformer& weights, const Json& settings, int64_t outer_step) {
+std::string sha256_hex(const std::string& text) {
   Sha256 digest;
-  const std::string text = cat(outer_step, " ", settings.dump());
   digest.update(text.data(), text.size());
-  for (const NamedParameter& parameter : weights.parameters()) {
-    const at::Tensor x = parameter.tensor.to(at::kDouble);
-    const double sums[2] = {x.sum().item<double>(), x.square().sum().item<double>()};
-    digest.update(sums, sizeof sums);
-  }
   return hex(digest.digest());
 }
 
@@ -120,11 +114,11 @@ Json PhaseMaker::find_or_run(int64_t number, const std::vector<RolloutRequest>& 
 
 std::optional<RolloutPhase> PhaseMaker::make(int64_t outer_step,
                                              const std::vector<PromptSources::Prompt>& prompts,
-                                             const Generator& generator, SampleEncoder& encoder,
+                                             const PhasePolicy& policy, SampleEncoder& encoder,
                                              const std::function<bool()>& stop) {
   const auto begin = std::chrono::steady_clock::now();
   const std::vector<RolloutRequest> requests = requests_of(prompts);
-  const std::string key = fingerprint(generator.model().transformer, options_.settings, outer_step);
+  const std::string key = cat(outer_step, " ", policy.fingerprint, " ", sha256_hex(options_.settings.dump()));
   const int64_t runs = (std::ssize(requests) + options_.rows_together - 1) / options_.rows_together;
   std::vector<Json> scored;
   std::vector<std::string> failures;
@@ -133,11 +127,16 @@ std::optional<RolloutPhase> PhaseMaker::make(int64_t outer_step,
     const int64_t own = first + group_.rank();
     Json made = {{"responses", Json::array()}, {"failures", Json::array()}};
     group_.agree("rollouts", [&] {
+      std::exception_ptr failed;
       try {
-        if (own < runs) made = find_or_run(own, requests, outer_step, key, generator, encoder);
+        if (own < runs) made = find_or_run(own, requests, outer_step, key, policy.generator, encoder);
       } catch (const RewardFailure& failure) {  // all processes end alike, below
         made["stop"] = failure.what();
+      } catch (...) {
+        failed = std::current_exception();
       }
+      policy.keep_company();  // whatever happened: the others may still need it
+      if (failed) std::rethrow_exception(failed);
     });
     for (const std::string& text :
          gather_bytes(group_, made.dump(-1, ' ', false, Json::error_handler_t::replace))) {

@@ -29,6 +29,14 @@ struct PhaseOptions {
   Json settings;               ///< what else responses depend on: those spooled under others are made anew
 };
 
+/// Who answers.
+struct PhasePolicy {
+  Generator generator;
+  std::string fingerprint;  ///< of its weights: responses of others are not taken for its own
+  /// Where weights are in shards: takes part in what the other processes still generate.
+  std::function<void()> keep_company = [] {};
+};
+
 /// Makes what an outer step learns from: answers, scores them and compares the answers of each prompt. The
 /// processes take turns over runs of `rows_together` responses, so that their number changes nothing.
 ///
@@ -49,11 +57,10 @@ class PhaseMaker {
   /// Nothing where `stop` said so; it is asked between two runs, in every process with the same answer.
   /// Throws RunEnded where a reward failed whose on_failure is "stop".
   std::optional<RolloutPhase> make(int64_t outer_step, const std::vector<PromptSources::Prompt>& prompts,
-                                   const Generator& generator, SampleEncoder& encoder,
+                                   const PhasePolicy& policy, SampleEncoder& encoder,
                                    const std::function<bool()>& stop);
 
  private:
-  struct Scored;
   Json run(int64_t number, const std::vector<RolloutRequest>& requests, int64_t outer_step,
            const Generator& generator, SampleEncoder& encoder);
   Json find_or_run(int64_t number, const std::vector<RolloutRequest>& requests, int64_t outer_step,

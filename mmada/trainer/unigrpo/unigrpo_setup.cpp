@@ -57,6 +57,7 @@ UniGrpoOptions parse_unigrpo(Fields fields) {
   phase.advantages.epsilon = fields.number("advantage_epsilon", 0.0, 1.0, phase.advantages.epsilon);
   parse_noise(fields, &options);
   parse_loss(fields, &options);
+  options.sharded_rollouts = fields.choice("rollout_weights", {"whole", "sharded"}, "whole") == "sharded";
   options.tokens_per_pass = fields.integer("tokens_per_pass", 1, int64_t{1} << 40, options.tokens_per_pass);
   fields.finish();
   return options;
@@ -132,7 +133,7 @@ RunShape run_shape(const UniGrpoSetup& setup, int64_t processes) {
   const int64_t tokens = setup.options.tokens_per_pass;
   RunShape run =
       run_shape(setup.transformer, processes, 1, {{.rows = 1, .tokens = tokens, .positions = tokens / 2}});
-  run.rollouts = true;
+  run.rollouts = !setup.options.sharded_rollouts;
   run.reference = setup.options.needs_reference();
   return run;
 }

@@ -22,7 +22,8 @@ namespace mmada {
 ///       "ref_model_sync_steps" (0: never), "ref_model_mixup_alpha" (1.0)
 ///     - "loss_aggregation" ("sequence", "token"), "length_normalization" ("masked", "response")
 ///     - "scale_rewards" ("group", "batch", "none"), "advantage_epsilon" (1e-4)
-///     - "tokens_per_pass" (8192), "saved_pictures" (4)
+///     - "rollout_weights" ("whole": each process holds all of the model while it answers; "sharded": for
+///       models that do not fit), "tokens_per_pass" (8192), "saved_pictures" (4)
 ///  - "evaluation": {"prompts": list as above, "seed" (1)}; experiment.evaluate_every counts updates
 struct UniGrpoSetup {
   TransformerSetup transformer;

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "mmada/core/check.h"
+#include "mmada/core/sha256.h"
 #include "mmada/distributed/gather.h"
+#include "mmada/trainer/unigrpo/sharded_rollout.h"
 
 namespace mmada {
 
@@ -58,6 +60,33 @@ std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates() {
   return result;
 }
 
+/// Tells the weights apart: SHA-256 of each trained tensor's sum and sum of squares.
+std::string UniGrpoStep::fingerprint() {
+  Sha256 digest;
+  for (size_t unit = 0; unit < transformer().shards().units(); ++unit)
+    for (const auto& [name, tensor] : transformer().shards().whole(unit)) {
+      const at::Tensor x = tensor.to(at::kDouble);
+      const double sums[2] = {x.sum().item<double>(), x.square().sum().item<double>()};
+      digest.update(sums, sizeof sums);
+    }
+  return hex(digest.digest()) + transformer().base_sha256();
+}
+
+/// Runs `work` with what answers; whoever does not `generate` holds no whole weights.
+template <class Work>
+auto UniGrpoStep::with_policy(bool generates, const Work& work) {
+  const auto& images = encoder_.image_tokenizer();
+  const auto generator = [&](Model answering) {
+    return images == nullptr ? Generator(std::move(answering)) : Generator(std::move(answering), *images);
+  };
+  if (!options_.sharded_rollouts) return work(PhasePolicy{generator(whole_model(generates)), fingerprint()});
+  Model sizes = model();
+  sizes.transformer = Transformer(transformer().config(), weights().device(at::kMeta));
+  ShardedRollout rollout(transformer(), weights());
+  return work(PhasePolicy{generator(std::move(sizes)).on(rollout.model()), fingerprint(),
+                          [&rollout] { rollout.keep_company(); }});
+}
+
 void UniGrpoStep::sync_reference(int64_t outer_step) {
   const int64_t every = options_.sync_reference_every;
   if (reference_ && every > 0 && outer_step > 0 && outer_step % every == 0)
@@ -72,10 +101,9 @@ bool UniGrpoStep::prepare(int64_t step, const std::function<bool()>& stop) {
   const Json position = prompts_.state();
   transformer().shards().release_all();
   const auto prompts = prompts_.next();
-  const Model policy = whole_model(true);
-  const auto& images = encoder_.image_tokenizer();
-  const Generator generator = images == nullptr ? Generator(policy) : Generator(policy, *images);
-  std::optional<RolloutPhase> phase = maker_.make(outer_step, prompts, generator, encoder_, stop);
+  std::optional<RolloutPhase> phase = with_policy(true, [&](const PhasePolicy& policy) {
+    return maker_.make(outer_step, prompts, policy, encoder_, stop);
+  });
   if (!phase) {
     prompts_.restore(position, "prompts", "");
     return false;
@@ -186,15 +214,16 @@ std::vector<CheckpointTensor> UniGrpoStep::tensors() const {
 
 Evaluation UniGrpoStep::evaluate(int64_t) {
   const bool measures = group().rank() == 0;
-  const Model policy = whole_model(measures);
-  Evaluation found;
-  group().agree("evaluation", [&] {
-    if (!measures) return;
-    const auto& images = encoder_.image_tokenizer();
-    const Generator generator = images == nullptr ? Generator(policy) : Generator(policy, *images);
-    found = evaluate_rewards(generator, encoder_, maker_.rewards(), options_.evaluation);
+  transformer().shards().release_all();
+  return with_policy(measures, [&](const PhasePolicy& policy) {
+    Evaluation found;
+    group().agree("evaluation", [&] {
+      if (measures)
+        found = evaluate_rewards(policy.generator, encoder_, maker_.rewards(), options_.evaluation);
+      policy.keep_company();
+    });
+    return found;
   });
-  return found;
 }
 
 }  // namespace mmada

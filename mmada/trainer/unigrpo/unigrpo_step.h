@@ -30,7 +30,9 @@ struct UniGrpoOptions {
   bool offload_reference = false;
   int64_t sync_reference_every = 0;  ///< outer steps; 0: the reference stays what it was
   double sync_mix = 1.0;             ///< how far it then moves towards the policy
-  int64_t tokens_per_pass = 8192;    ///< of noisy rows that go through the network together
+  /// Answers come from weights in shards (ShardedRollout), for networks that no process can hold whole.
+  bool sharded_rollouts = false;
+  int64_t tokens_per_pass = 8192;  ///< of noisy rows that go through the network together
   RewardEvaluationOptions evaluation;
 
   bool needs_reference() const { return loss.beta != 0 && kl_against == KlAgainst::kReference; }
@@ -57,6 +59,9 @@ class UniGrpoStep : public TransformerStep {
   const std::optional<RolloutPhase>& phase() const { return phase_; }
 
  private:
+  std::string fingerprint();
+  template <class Work>
+  auto with_policy(bool generates, const Work& work);
   int64_t updates() const { return options_.levels.updates; }
   Span own_responses() const;
   std::vector<PolicyRow> rows_of(Span responses, int64_t update) const;
