@@ -5,8 +5,8 @@
     python benchmarks/end_to_end/train_step.py BUILD/bin/bench_train_step [--rounds 8] [--threads 2] [--vocabulary 134656]
         > benchmarks/results/DATE-train-step.md
 
-Same weights, batch and mathematics; half of the positions are masked, and PyTorch too makes logits of these alone. Each side is a
-process of its own; they take turns, one step at a time, so that other work on the machine meets all of them. Memory is what a
+Same weights, batch and mathematics; half of the positions are masked. PyTorch makes logits of every position and picks these, as the
+published trainer and a plain training step do; or, a second side, of these alone, as we do. Each side is a process of its own; they take turns, one step at a time, so that other work on the machine meets all of them. Memory is what a
 process ever held beyond what it held before there was a model.
 """
 import argparse
@@ -27,6 +27,7 @@ ROWS, TOKENS, WIDTH, LAYERS = 28, 107, 192, 6
 HIDDEN = WIDTH * 8 // 3 // 64 * 64
 MATRICES = block_matrices(WIDTH, HIDDEN)
 OURS = ("none", "norms_and_swiglu", "blocks")
+EVERY, MASKED = "PyTorch, logits of every position", "PyTorch, of the masked ones"
 
 
 def write_inputs(folder, vocabulary):
@@ -39,7 +40,8 @@ def write_inputs(folder, vocabulary):
 
 
 class Plain:
-    def __init__(self, folder):
+    def __init__(self, folder, every_position):
+        self.every_position = every_position
         self.weights = {name.removeprefix("model.transformer."): tensor.requires_grad_(True)
                         for name, tensor in load_file(folder / "model.safetensors").items()}
         self.x = load_file(folder / "in.safetensors")
@@ -73,7 +75,11 @@ class Plain:
         x = F.embedding(self.x["ids"], self.weights["wte.weight"])
         for i in range(LAYERS):
             x = self.block(x, f"blocks.{i}")
-        logits = self.linear(self.norm(x.flatten(0, 1)[self.x["positions"]], "ln_f"), "ff_out")
+        x, positions = x.flatten(0, 1), self.x["positions"]
+        if self.every_position:
+            logits = self.linear(self.norm(x, "ln_f"), "ff_out")[positions]
+        else:
+            logits = self.linear(self.norm(x[positions], "ln_f"), "ff_out")
         loss = F.cross_entropy(logits, self.x["targets"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
@@ -81,10 +87,10 @@ class Plain:
         return loss.item()
 
 
-def serve(folder, threads):
+def serve(folder, threads, every_position):
     torch.set_num_threads(threads)
     before = memory_bytes("VmRSS")
-    plain = Plain(folder)
+    plain = Plain(folder, every_position)
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
@@ -118,12 +124,14 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, default=134656)
     parser.add_argument("--plain", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--every-position", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.plain:
-        return serve(options.plain, options.threads)
+        return serve(options.plain, options.threads, options.every_position)
     with tempfile.TemporaryDirectory() as folder:
         write_inputs(pathlib.Path(folder), options.vocabulary)
-        sides = {"plain PyTorch": Side([sys.executable, __file__, options.program, "--plain", folder, "--threads", str(options.threads)])}
+        plain = [sys.executable, __file__, options.program, "--plain", folder, "--threads", str(options.threads)]
+        sides = {EVERY: Side([*plain, "--every-position"]), MASKED: Side(plain)}
         for recompute in OURS:
             sides[f"ours, recompute {recompute}"] = Side([options.program, folder, str(options.threads), recompute])
         for _ in range(options.rounds + 1):
@@ -131,7 +139,7 @@ def main():
                 side.step()
         for side in sides.values():
             side.close()
-    plain = sides["plain PyTorch"]
+    every, plain = sides[EVERY], sides[MASKED]
     for side in sides.values():
         assert all(abs(a - b) < 2e-3 * abs(b) for a, b in zip(side.losses, plain.losses)), (side.losses, plain.losses)
     print(f"# Training step, vocabulary {options.vocabulary}, d {WIDTH}, {LAYERS} layers, {ROWS} x {TOKENS} tokens, half masked, "
@@ -142,15 +150,17 @@ def main():
     parameters = 2 * options.vocabulary * WIDTH + LAYERS * (sum(a * b for a, b in MATRICES.values()) + 2 * WIDTH) + WIDTH
     state = 16 * parameters  # weights, gradients and two moments, which every side keeps
     print(f"* weights, gradients and moments: {state / 2**20:.0f} MiB on every side; beyond: what is left of the memory without them")
-    print("* ratios: PyTorch's figure in that of the side (speed by best and median step, memory, memory beyond)\n")
+    print("* ratios: the figure of PyTorch with logits of every position, and behind the slash of the masked ones, in that of the side "
+          "(speed by best and median step, memory, memory beyond)\n")
     print("| side | best s | median s | tokens/s | memory MiB | beyond | best | median | memory | beyond |\n"
           "|---|---|---|---|---|---|---|---|---|---|")
+    ratios = lambda digits, of: " / ".join(f"{of(other) / of(side):.{digits}f}" for other in (every, plain))
     median = lambda side: statistics.median(side.seconds[1:])
     for name, side in sides.items():
         best = min(side.seconds[1:])
         print(f"| {name} | {best:.3f} | {median(side):.3f} | {ROWS * TOKENS / best:.0f} | {side.memory / 2**20:.0f} | "
-              f"{(side.memory - state) / 2**20:.0f} | {min(plain.seconds[1:]) / best:.2f} | {median(plain) / median(side):.2f} | "
-              f"{plain.memory / side.memory:.1f} | {(plain.memory - state) / (side.memory - state):.1f} |")
+              f"{(side.memory - state) / 2**20:.0f} | {ratios(2, lambda x: min(x.seconds[1:]))} | {ratios(2, median)} | "
+              f"{ratios(1, lambda x: x.memory)} | {ratios(1, lambda x: x.memory - state)} |")
 
 
 if __name__ == "__main__":

@@ -83,9 +83,12 @@ void draw_frame(Canvas* canvas, const Panel& panel) {
   }
   canvas->rectangle(left, top + height, width, 1, kFrame);
   canvas->rectangle(left, top, 1, height + 1, kFrame);
-  canvas->text(panel.metric, {panel.left, panel.top - 8}, kTitleSize, kInk);
+  const bool fits = canvas->text_width(panel.metric, kTitleSize) <= panel.width;
+  const double name =
+      canvas->text(panel.metric, {panel.left, panel.top - 8}, fits ? kTitleSize : kLabelSize, kInk);
   const std::string scale = panel.values.logarithmic ? "over steps, log scale" : "over steps";
-  canvas->text(scale, {panel.left + panel.width, panel.top - 8}, kLabelSize, kLabel, Align::kRight);
+  if (name + 8 + canvas->text_width(scale, kLabelSize) <= panel.width)  // a long name stands alone
+    canvas->text(scale, {panel.left + panel.width, panel.top - 8}, kLabelSize, kLabel, Align::kRight);
 }
 
 /// The curve in pixels. Of the points in one pixel column only the first, lowest, highest and last are kept:
