@@ -10,7 +10,7 @@
 namespace mmada::bpe {
 namespace {
 
-constexpr size_t kShortWord = 64;  // units; up to here scanning for the best pair beats a heap
+constexpr size_t kShortWord = 64;   // units; up to here scanning for the best pair beats a heap
 constexpr size_t kMaxWordEnd = 64;  // bytes; looked up once a word
 
 }  // namespace
@@ -170,7 +170,7 @@ void Model::unknown_units_of(std::string_view word, MergeScratch& scratch) const
     const size_t begin = at;
     next_codepoint(text, at);
     std::string_view unit = text.substr(begin, at - begin);
-    if (at == text.size()) unit = last = cat(unit, word_end_);
+    if (at == text.size() && !word_end_.empty()) unit = last.assign(unit).append(word_end_);
     if (const auto id = find(unit)) {
       if (pending_unknown) ids.push_back(*unknown_);
       pending_unknown = false;

@@ -93,14 +93,16 @@ CONSTRUCTS = [r"\h{2}+", r"\bthe\b", r"(?i)k", r"\v|\f", r"\p{Han}+", r"[[:upper
               r"a{,2}n", r"\p{^Latin}{2,3}?", r"[^\x{600}-\x{6ff}\u0900-\u097f]+?\d", r"\B\.\B", r"[\s\p{P}]++"]
 
 
-def train(pre_tokenizer, normalizer=None, decoder=None, flagged=(), vocab_size=1500, model=None, alphabet=None, more=()):
+def train(pre_tokenizer, normalizer=None, decoder=None, flagged=(), vocab_size=1500, model=None, alphabet=None, more=(),
+          word_end=None):
     tokenizer = Tokenizer(model or models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
     if normalizer is not None:
         tokenizer.normalizer = normalizer
     tokenizer.decoder = decoder or decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet() if alphabet is None else alphabet
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False,
+                                  **({"end_of_word_suffix": word_end} if word_end else {}))
     tokenizer.train_from_iterator(training_text(), trainer)
     if more:  # units that the trainer did not meet
         file = json.loads(tokenizer.to_str())
@@ -149,11 +151,11 @@ def configurations():
         "words": train(split_then_bytes(r"\w+|\W")),
         # CLIP's: the last unit of a word carries a mark
         "word_end": train(CLIP_WORDS, CLIP_TEXT, flagged=FLAGGED,
-                          model=models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"), more=WORD_ENDS),
-        "word_end_unknown": train(CLIP_WORDS, CLIP_TEXT, model=models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"),
+                          model=models.BPE(unk_token="<|endoftext|>"), word_end="</w>", more=WORD_ENDS),
+        "word_end_unknown": train(CLIP_WORDS, CLIP_TEXT, model=models.BPE(unk_token="<|endoftext|>"), word_end="</w>",
                                   alphabet=["a"], vocab_size=320),
         "word_end_fallback": train(pre_tokenizers.WhitespaceSplit(), decoder=decoders.Fuse(), vocab_size=600, more=BYTES,
-                                   model=models.BPE(byte_fallback=True, end_of_word_suffix="</w>"), alphabet=["a"]),
+                                   model=models.BPE(byte_fallback=True), word_end="</w>", alphabet=["a"]),
         "constructs": train(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(p), "isolated") for p in CONSTRUCTS] +
                                                     [byte_level(regex=False)])),
         "bytes_then_split": train(pre_tokenizers.Sequence([byte_level(), pre_tokenizers.Split("Ġ", "isolated")])),
