@@ -54,6 +54,8 @@ class Reward {
 ///                                                      full up to the target's characters, falling linearly
 ///                                                      to 0 at the limit
 ///   {"type": "clip", "model": DIR, ...}                how well text and picture fit (clip_reward.h)
+///   {"type": "image_reward", "model": DIR, ...}        whether people would like the picture
+///                                                      (image_reward_score.h)
 ///   {"type": "process", ...}                           another program (process_reward.h)
 std::unique_ptr<Reward> make_reward(Fields fields);
 

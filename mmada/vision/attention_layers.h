@@ -43,6 +43,12 @@ struct BlockShape {
   Activation activation = Activation::kGelu;
 };
 
+/// A stack of blocks.
+struct Tower {
+  BlockShape block;
+  int64_t layers = 12;
+};
+
 /// x + attention(norm1(x)), then x + fc2(activation(fc1(norm2(x)))).
 struct PreNormBlock {
   LayerNorm norm1, norm2;

@@ -13,7 +13,7 @@ using vision::Reach;
 
 namespace {
 
-std::vector<PreNormBlock> make_tower(const ClipConfig::Tower& tower, at::TensorOptions options) {
+std::vector<PreNormBlock> make_tower(const vision::Tower& tower, at::TensorOptions options) {
   std::vector<PreNormBlock> blocks;
   for (int64_t i = 0; i < tower.layers; ++i) blocks.push_back(vision::make_block(tower.block, options));
   return blocks;
@@ -41,26 +41,25 @@ Clip::Clip(const ClipConfig& config, at::TensorOptions options)
       image_blocks_(make_tower(config.image, options)) {
   const auto& text = config.text.block;
   const auto& image = config.image.block;
-  const int64_t side = config.image_size / config.patch;
   token_VD_ = at::empty({config.vocabulary, text.width}, options);
   text_place_TD_ = at::empty({config.positions, text.width}, options);
   text_norm_ = vision::make_layer_norm(text.width, text.eps, options);
   text_projection_ = vision::make_linear(text.width, config.embedding, options, /*bias=*/false);
   class_D_ = at::empty({image.width}, options);
-  patch_D3PP_ = at::empty({image.width, 3, config.patch, config.patch}, options);
-  image_place_ND_ = at::empty({side * side + 1, image.width}, options);
+  patch_D3PP_ = at::empty({image.width, 3, config.grid.patch, config.grid.patch}, options);
+  image_place_ND_ = at::empty({config.grid.patches() + 1, image.width}, options);
   image_pre_norm_ = vision::make_layer_norm(image.width, image.eps, options);
   image_norm_ = vision::make_layer_norm(image.width, image.eps, options);
   image_projection_ = vision::make_linear(image.width, config.embedding, options, /*bias=*/false);
 }
 
 at::Tensor Clip::image_features(const at::Tensor& pixels_B3HW) const {
-  const int64_t side = config_.image_size;
+  const int64_t side = config_.grid.image_size;
   MMADA_CHECK(pixels_B3HW.dim() == 4 && pixels_B3HW.sizes().slice(1).equals({3, side, side}),
               "CLIP: found pictures of shape ", pixels_B3HW.sizes(), ", expected [B, 3, ", side, ", ", side,
               "]");
   const at::Tensor patches_BND =
-      at::conv2d(pixels_B3HW, patch_D3PP_, {}, config_.patch).flatten(2).transpose(1, 2);
+      at::conv2d(pixels_B3HW, patch_D3PP_, {}, config_.grid.patch).flatten(2).transpose(1, 2);
   at::Tensor x_BND =
       at::cat({class_D_.expand({pixels_B3HW.size(0), 1, -1}), patches_BND}, 1) + image_place_ND_;
   x_BND = image_pre_norm_.forward(x_BND);

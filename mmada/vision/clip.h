@@ -13,23 +13,20 @@
 #include "mmada/model/checkpoint.h"
 #include "mmada/text/tokenizer.h"
 #include "mmada/vision/attention_layers.h"
+#include "mmada/vision/tower_config.h"
 #include "mmada/vision/transforms.h"
 
 namespace mmada {
 
 /// Sizes of a CLIP model; the defaults are those of transformers' CLIPConfig, ViT-B/32.
 struct ClipConfig {
-  struct Tower {
-    vision::BlockShape block;
-    int64_t layers = 12;
-  };
-  Tower text = {{512, 2048, 8, 1e-5, vision::Activation::kQuickGelu}};
-  Tower image = {{768, 3072, 12, 1e-5, vision::Activation::kQuickGelu}};
+  vision::Tower text = {{512, 2048, 8, 1e-5, vision::Activation::kQuickGelu}, 12};
+  vision::Tower image = {{768, 3072, 12, 1e-5, vision::Activation::kQuickGelu}, 12};
   int64_t vocabulary = 49408, positions = 77;
   /// The text's end, whose first place is the text's feature. 2, as configurations before 2023 have it: the
   /// place of the highest id, since the id itself was wrong there.
   int64_t end_id = 49407;
-  int64_t image_size = 224, patch = 32;
+  vision::PatchGrid grid;
   int64_t embedding = 512;  ///< width of what texts and pictures are compared in
 };
 /// Reads a Hugging Face config.json of `model_type` "clip". Keys that say nothing of the network are passed

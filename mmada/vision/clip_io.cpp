@@ -5,8 +5,9 @@
 #include <filesystem>
 
 #include "mmada/core/check.h"
-#include "mmada/model/checkpoint_reader.h"
 #include "mmada/vision/clip.h"
+#include "mmada/vision/load_network.h"
+#include "mmada/vision/text_rows.h"
 
 namespace mmada {
 
@@ -66,23 +67,13 @@ void check_ids(const ClipConfig& config, const Tokenizer& tokenizer, int64_t end
 
 at::Tensor ClipModel::ids(std::span<const std::string> texts) const {
   std::vector<TokenIds> rows;
-  size_t longest = 0;
-  for (const std::string& text : texts) {
-    TokenIds row = tokenizer->encode(text);
-    row.resize(std::min<size_t>(row.size(), network.config().positions - 2));
-    row.insert(row.begin(), start_id);
-    row.push_back(end_id);
-    longest = std::max(longest, row.size());
-    rows.push_back(std::move(row));
-  }
-  const at::Tensor ids_BT = at::full({std::ssize(rows), static_cast<int64_t>(longest)}, end_id, at::kLong);
-  for (size_t b = 0; b < rows.size(); ++b)
-    std::ranges::copy(rows[b], ids_BT.mutable_data_ptr<int64_t>() + b * longest);
-  return ids_BT;
+  for (const std::string& text : texts)
+    rows.push_back(vision::framed(tokenizer->encode(text), start_id, end_id, network.config().positions));
+  return vision::rows_to_tensor(rows, end_id);
 }
 
 at::Tensor ClipModel::pixels(std::span<const Image* const> images) const {
-  const int64_t side = network.config().image_size;
+  const int64_t side = network.config().grid.image_size;
   std::vector<at::Tensor> rows;
   for (const Image* image : images) rows.push_back(scaled_pixels(*image, side, side, Fit::kClipFloor, scale));
   return at::stack(rows);
@@ -91,23 +82,16 @@ at::Tensor ClipModel::pixels(std::span<const Image* const> images) const {
 ClipModel load_clip(const std::string& directory, const LoadOptions& options) {
   const std::string source = directory + "/config.json", processor = directory + "/preprocessor_config.json";
   const ClipConfig config = parse_clip_config(read_json_file(source), source);
-  const CheckpointReader reader(directory, [](const std::string& name) { return name; });
-  std::vector<ExpectedTensor> expected;
-  for (const auto& [name, tensor] :
-       Clip(config, at::TensorOptions(at::kFloat).device(at::kMeta)).parameters())
-    expected.push_back({name, tensor.sizes().vec()});
-  reader.check(expected,
-               {"logit_scale", "text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"});
   const auto tokenizer = load_tokenizer(directory);
   const int64_t start_id = require_token(*tokenizer, kStart, directory);
   const int64_t end_id = require_token(*tokenizer, kEnd, directory);
   check_ids(config, *tokenizer, end_id, directory);
   const ChannelScale scale = std::filesystem::exists(processor)
-                                 ? parse_scale(read_json_file(processor), processor, config.image_size)
+                                 ? parse_scale(read_json_file(processor), processor, config.grid.image_size)
                                  : kClipScale;
-  const at::ScalarType dtype = options.dtype.empty() ? at::kFloat : scalar_type_from_name(options.dtype);
-  Clip network(config, at::TensorOptions(dtype).device(device_from_name(options.device)));
-  reader.read(network.parameters());
+  Clip network = vision::load_network(
+      directory, [&](at::TensorOptions o) { return Clip(config, o); },
+      {"logit_scale", "text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"}, options);
   return {std::move(network), tokenizer, start_id, end_id, scale};
 }
 
