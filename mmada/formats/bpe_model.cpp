@@ -10,7 +10,8 @@
 namespace mmada::bpe {
 namespace {
 
-constexpr size_t kShortWord = 64;  // units; up to here scanning for the best pair beats a heap
+constexpr size_t kShortWord = 64;   // units; up to here scanning for the best pair beats a heap
+constexpr size_t kMaxWordEnd = 64;  // bytes; looked up once a word
 
 }  // namespace
 
@@ -48,9 +49,11 @@ Model::Model(const Json& json, const Place& place, bool byte_units) : byte_units
   if (fields.has("dropout"))
     fields.fail("dropout", found_text(fields.raw("dropout")), "null (encoding is deterministic)");
   fields.raw("dropout");
-  for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (const std::string text = fields.string(affix, ""); !text.empty())
-      fields.fail(affix, quote(text), "none (byte-level vocabularies have none)");
+  if (const std::string prefix = fields.string("continuing_subword_prefix", ""); !prefix.empty())
+    fields.fail("continuing_subword_prefix", quote(prefix), "none (byte-level vocabularies have none)");
+  word_end_ = fields.string("end_of_word_suffix", "");
+  if (word_end_.size() > kMaxWordEnd)
+    fields.fail("end_of_word_suffix", quote(word_end_, kMaxWordEnd), cat("at most ", kMaxWordEnd, " bytes"));
   fuse_unknown_ = fields.boolean("fuse_unk", false);
   byte_fallback_ = fields.boolean("byte_fallback", false);
   ignore_merges_ = fields.boolean("ignore_merges", false);
@@ -63,12 +66,17 @@ Model::Model(const Json& json, const Place& place, bool byte_units) : byte_units
   }
   fields.raw("unk_token");
   fields.finish();
+  find_bytes();
+}
+
+void Model::find_bytes() {
   all_bytes_known_ = true;
   for (int byte = 0; byte < 256; ++byte) {
     std::string unit;
     append_codepoint(unit, byte_to_codepoint(static_cast<uint8_t>(byte)));
     byte_ids_[byte] = find(unit).value_or(-1);
-    all_bytes_known_ &= byte_ids_[byte] >= 0;
+    last_byte_ids_[byte] = find(unit + word_end_).value_or(-1);
+    all_bytes_known_ &= byte_ids_[byte] >= 0 && last_byte_ids_[byte] >= 0;
   }
 }
 
@@ -130,9 +138,24 @@ void Model::units_of(std::string_view word, MergeScratch& scratch) const {
   if (byte_units_ && all_bytes_known_) {
     ids.resize(word.size());
     for (size_t i = 0; i < word.size(); ++i) ids[i] = byte_ids_[static_cast<uint8_t>(word[i])];
+    if (!word.empty()) ids.back() = last_byte_ids_[static_cast<uint8_t>(word.back())];
     return;
   }
   unknown_units_of(word, scratch);
+}
+
+/// The <0xNN> tokens of the unit's bytes; empty unless the vocabulary has all of them.
+std::vector<int32_t> Model::fallback_bytes(std::string_view unit) const {
+  std::vector<int32_t> bytes;
+  for (size_t i = 0; byte_fallback_ && i < unit.size(); ++i) {
+    constexpr char kDigits[] = "0123456789ABCDEF";
+    const auto byte = static_cast<uint8_t>(unit[i]);
+    const char code[] = {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
+    const auto id = find(std::string_view(code, sizeof code));
+    if (!id) return {};
+    bytes.push_back(*id);
+  }
+  return bytes;
 }
 
 /// One id per character, or what the model has for characters it lacks: bytes, the unknown token, or nothing.
@@ -142,25 +165,19 @@ void Model::unknown_units_of(std::string_view word, MergeScratch& scratch) const
   const std::string_view text = byte_units_ ? std::string_view(mapped) : word;
   auto& ids = scratch.ids;
   bool pending_unknown = false;  // written when the next known character comes, so that runs can fuse
-  std::vector<int32_t> bytes;
+  std::string last;
   for (size_t at = 0; at < text.size();) {
     const size_t begin = at;
     next_codepoint(text, at);
-    const std::string_view unit = text.substr(begin, at - begin);
+    std::string_view unit = text.substr(begin, at - begin);
+    if (at == text.size() && !word_end_.empty()) unit = last.assign(unit).append(word_end_);
     if (const auto id = find(unit)) {
       if (pending_unknown) ids.push_back(*unknown_);
       pending_unknown = false;
       ids.push_back(*id);
       continue;
     }
-    bytes.clear();
-    for (size_t i = 0; byte_fallback_ && i < unit.size(); ++i) {
-      constexpr char kDigits[] = "0123456789ABCDEF";
-      const auto byte = static_cast<uint8_t>(unit[i]);
-      const char code[] = {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
-      if (const auto id = find(std::string_view(code, sizeof code))) bytes.push_back(*id);
-    }
-    if (bytes.size() == unit.size()) {
+    if (const std::vector<int32_t> bytes = fallback_bytes(unit); !bytes.empty()) {
       ids.insert(ids.end(), bytes.begin(), bytes.end());
       continue;
     }

@@ -92,6 +92,8 @@ class Model {
   void read_vocabulary(const Json& json, const Place& place);
   void read_merges(const Json& json, const Place& place);
   std::optional<int32_t> find(std::string_view token) const;
+  void find_bytes();
+  std::vector<int32_t> fallback_bytes(std::string_view unit) const;
   void units_of(std::string_view word, MergeScratch& scratch) const;
   void unknown_units_of(std::string_view word, MergeScratch& scratch) const;
   void merge_short(MergeScratch& scratch) const;
@@ -102,6 +104,8 @@ class Model {
   bool byte_units_ = false;
   bool all_bytes_known_ = false;
   int32_t byte_ids_[256] = {};
+  int32_t last_byte_ids_[256] = {};  ///< of bytes that end a word
+  std::string word_end_;             ///< what the last unit of a word carries behind it, such as "</w>"
   bool byte_fallback_ = false;
   bool fuse_unknown_ = false;
   bool ignore_merges_ = false;

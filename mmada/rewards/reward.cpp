@@ -6,6 +6,8 @@
 #include <map>
 
 #include "mmada/core/check.h"
+#include "mmada/rewards/clip_reward.h"
+#include "mmada/rewards/image_reward_score.h"
 #include "mmada/rewards/process_reward.h"
 #include "mmada/rewards/shape_scene_reward.h"
 #include "mmada/rewards/text_rewards.h"
@@ -15,9 +17,11 @@ namespace {
 
 const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)>& makers() {
   static const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)> table = {
-      {"choice", make_choice_reward},   {"contains", make_contains_reward},      {"exact", make_exact_reward},
-      {"format", make_format_reward},   {"length", make_length_reward},          {"math", make_math_reward},
-      {"process", make_process_reward}, {"shape_scene", make_shape_scene_reward}};
+      {"choice", make_choice_reward},     {"clip", make_clip_reward},
+      {"contains", make_contains_reward}, {"exact", make_exact_reward},
+      {"format", make_format_reward},     {"image_reward", make_image_reward},
+      {"length", make_length_reward},     {"math", make_math_reward},
+      {"process", make_process_reward},   {"shape_scene", make_shape_scene_reward}};
   return table;
 }
 

@@ -21,6 +21,7 @@ struct RewardSample {
   std::optional<Image> image;  ///< what was drawn
   std::string answer;          ///< the prompt's reference answer; empty where it has none
   Json metadata = Json::object();
+  std::optional<Image> shown = {};  ///< the prompt's picture, where it was asked about one
 };
 
 /// One number per sample, in order; none where the reward has no opinion.
@@ -52,6 +53,9 @@ class Reward {
 ///   {"type": "length", "target": 200, "limit": 400, "value": 0.1}
 ///                                                      full up to the target's characters, falling linearly
 ///                                                      to 0 at the limit
+///   {"type": "clip", "model": DIR, ...}                how well text and picture fit (clip_reward.h)
+///   {"type": "image_reward", "model": DIR, ...}        whether people would like the picture
+///                                                      (image_reward_score.h)
 ///   {"type": "process", ...}                           another program (process_reward.h)
 ///   {"type": "shape_scene", ...}                       what of its scene a picture shows
 ///   (shape_scene_reward.h)

@@ -4,7 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "mmada/core/check.h"
-#include "mmada/model/checkpoint_reader.h"
+#include "mmada/vision/load_network.h"
 
 namespace mmada {
 
@@ -49,15 +49,8 @@ std::vector<std::pair<std::string, at::Tensor>> Lpips::parameters() const {
 }
 
 Lpips load_lpips(const std::string& directory, const LoadOptions& options) {
-  const CheckpointReader reader(directory, [](const std::string& name) { return name; });
-  std::vector<ExpectedTensor> expected;
-  for (const auto& [name, tensor] : Lpips(at::TensorOptions(at::kFloat).device(at::kMeta)).parameters())
-    expected.push_back({name, tensor.sizes().vec()});
-  reader.check(expected, {});
-  const at::ScalarType dtype = options.dtype.empty() ? at::kFloat : scalar_type_from_name(options.dtype);
-  Lpips model(at::TensorOptions(dtype).device(device_from_name(options.device)));
-  reader.read(model.parameters());
-  return model;
+  return vision::load_network(
+      directory, [](at::TensorOptions o) { return Lpips(o); }, {}, options);
 }
 
 }  // namespace mmada

@@ -21,9 +21,9 @@ Image cover(const Image& image, int64_t height, int64_t width) {
 }
 
 /// The same with CenterCrop(R).
-Image clip(const Image& image, int64_t height, int64_t width) {
+Image clip(const Image& image, int64_t height, int64_t width, bool floor) {
   // torchvision: round((size - target) / 2) with halves to even
-  const auto margin = [](int64_t spare) { return spare / 2 + (spare % 4 == 3 ? 1 : 0); };
+  const auto margin = [=](int64_t spare) { return spare / 2 + (!floor && spare % 4 == 3 ? 1 : 0); };
   const Image scaled = cover(image, height, width);
   return crop(scaled, margin(scaled.width - width), margin(scaled.height - height), width, height);
 }
@@ -67,7 +67,8 @@ Image fit_image(const Image& image, int64_t height, int64_t width, Fit fit, uint
               "x", height, ", expected at least 1x1");
   switch (fit) {
     case Fit::kClip:
-      return clip(image, height, width);
+    case Fit::kClipFloor:
+      return clip(image, height, width, fit == Fit::kClipFloor);
     case Fit::kSquash:
       return resize_bicubic(image, width, height);
     case Fit::kPad:
@@ -76,12 +77,19 @@ Image fit_image(const Image& image, int64_t height, int64_t width, Fit fit, uint
   throw Error(cat("image fit: found number ", static_cast<int>(fit)));
 }
 
-at::Tensor image_to_tensor(const Image& image, int64_t height, int64_t width, Fit fit) {
+at::Tensor scaled_pixels(const Image& image, int64_t height, int64_t width, Fit fit,
+                         const ChannelScale& scale) {
   MMADA_CHECK(image.channels == 3 || image.channels == 1, "image: found ", image.channels,
               " channels, expected 3 (RGB) or 1 (grey)");
-  const at::Tensor pixels =
-      planes(fit_image(image, height, width, fit)).to(at::kFloat).div_(255).sub_(0.5).div_(0.5);
-  return pixels.expand({3, height, width}).contiguous();
+  const auto channels = [](const std::array<double, 3>& values) {
+    return at::tensor(values, at::kFloat).view({3, 1, 1});
+  };
+  const at::Tensor shares = planes(fit_image(image, height, width, fit)).to(at::kFloat).div_(255);
+  return shares.sub(channels(scale.mean)).div_(channels(scale.deviation));
+}
+
+at::Tensor image_to_tensor(const Image& image, int64_t height, int64_t width, Fit fit) {
+  return scaled_pixels(image, height, width, fit, {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}});
 }
 
 at::Tensor cut_to_tensor(const Image& image, int64_t height, int64_t width, const Cut& cut) {

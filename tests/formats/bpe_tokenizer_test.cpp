@@ -86,6 +86,16 @@ TEST_CASE("bytes survive encoding and decoding, NUL and controls included") {
     CHECK(tokenizer.decode(tokenizer.encode(text)) == text);
 }
 
+TEST_CASE("the last unit of every word carries the end-of-word mark") {
+  Json file = parse_json(small_with("/model/end_of_word_suffix", R"("</w>")"), "test");
+  file["pre_tokenizer"] = {{"type", "WhitespaceSplit"}};
+  file["model"]["vocab"] = {{"a", 0}, {"a</w>", 1}, {"b</w>", 2}, {"ab</w>", 3}};
+  file["model"]["merges"] = {"a b</w>"};
+  const BpeTokenizer tokenizer(file.dump(), "t.json");
+  CHECK(tokenizer.encode("aab a aaa") == std::vector<int64_t>{0, 3, 1, 0, 0, 1});
+  CHECK(tokenizer.encode("ba").size() == 1);  // a "b" that ends no word has no token
+}
+
 TEST_CASE("a bad tokenizer.json is one error that names the field and what was expected") {
   const struct {
     const char* pointer;
@@ -123,8 +133,11 @@ TEST_CASE("a bad tokenizer.json is one error that names the field and what was e
       {"/model/type", R"("WordPiece")",
        "t.json: field `model.type`: found \"WordPiece\", expected one of \"BPE\""},
       {"/model/dropout", "0.1", "t.json: field `model.dropout`: found 0.1, expected null"},
-      {"/model/end_of_word_suffix", R"("</w>")",
-       "t.json: field `model.end_of_word_suffix`: found \"</w>\", expected none"},
+      {"/model/continuing_subword_prefix", R"("##")",
+       "t.json: field `model.continuing_subword_prefix`: found \"##\", expected none"},
+      {"/model/end_of_word_suffix",
+       R"("a mark that is longer than any that was ever put behind the last character")",
+       "expected at most 64 bytes"},
       {"/model/unk_token", R"("<unk>")",
        "t.json: field `model.unk_token`: found \"<unk>\", expected a token of the vocabulary"},
       {"/model/vocab", "[]", "t.json: field `model.vocab`: found a list, expected an object"},

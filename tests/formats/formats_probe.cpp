@@ -3,7 +3,8 @@
 // pixels; `formats_probe safetensors FILE...` and `formats_probe checkpoint FOLDER...` write one line "ok" or
 // the error for each; `formats_probe json|index|tokenizer PATH` reads it; `formats_probe rewrite IN OUT`
 // reads a safetensors file and writes it again; `formats_probe tar FILE` lists names and SHA-256 of the files
-// of an archive. With MMADA_PROBE_PEAK set the last line of stderr is the peak
+// of an archive; `formats_probe words VOCABULARY TEXTS` writes the WordPiece ids of a JSON list of texts, one
+// line each. With MMADA_PROBE_PEAK set the last line of stderr is the peak
 // of memory in KiB.
 #include <cstdio>
 #include <cstdlib>
@@ -19,6 +20,7 @@
 #include "mmada/formats/image_file.h"
 #include "mmada/formats/safetensors.h"
 #include "mmada/formats/tar_reader.h"
+#include "mmada/formats/word_piece.h"
 
 namespace {
 
@@ -56,6 +58,15 @@ void list_tar(const std::string& path) {
     std::printf("%s %s\n", mmada::sha256_hex(reader.read()).c_str(), member->name.c_str());
 }
 
+void print_words(const std::string& vocabulary, const std::string& texts) {
+  const auto words = mmada::WordPiece::load(vocabulary);
+  for (const mmada::Json& text : mmada::read_json_file(texts)) {
+    for (const int64_t id : words.encode(text.get<std::string>()))
+      std::printf("%lld ", static_cast<long long>(id));
+    std::puts("");
+  }
+}
+
 void print_peak() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
@@ -73,6 +84,7 @@ int main(int argc, char** argv) {
     if (arguments[0] == "mask") print_image(mmada::read_mask(arguments[1]));
     if (arguments[0] == "rewrite") rewrite(arguments[1], arguments.at(2));
     if (arguments[0] == "tar") list_tar(arguments[1]);
+    if (arguments[0] == "words") print_words(arguments[1], arguments.at(2));
     if (arguments[0] == "json") mmada::read_json_file(arguments[1]);
     if (arguments[0] == "index") mmada::find_checkpoint_files(arguments[1]);
     if (arguments[0] == "tokenizer") mmada::BpeTokenizer::load(arguments[1]);

@@ -84,6 +84,8 @@ def tokenizer_seeds():
               decoder={"type": "Sequence", "decoders": [
                   {"type": "Replace", "pattern": {"Regex": "a+"}, "content": " "}, {"type": "ByteFallback"},
                   {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})
+    ends = {token: i for i, token in enumerate("a b b</w> t t</w> ' 1 ab</w> s s</w> \u00c3 \u00a9</w> <0x0A>".split())}
+    tokenizer("word_end", model={"end_of_word_suffix": "</w>", "vocab": ends, "merges": ["a b</w>"], "unk_token": "t"})
 
 
 def adam7(image):

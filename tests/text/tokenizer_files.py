@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Tokenizers, training text and hard strings for the tokenizer tests, all made here and the same in every run."""
+import json
 import random
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -92,15 +93,23 @@ CONSTRUCTS = [r"\h{2}+", r"\bthe\b", r"(?i)k", r"\v|\f", r"\p{Han}+", r"[[:upper
               r"a{,2}n", r"\p{^Latin}{2,3}?", r"[^\x{600}-\x{6ff}\u0900-\u097f]+?\d", r"\B\.\B", r"[\s\p{P}]++"]
 
 
-def train(pre_tokenizer, normalizer=None, decoder=None, flagged=(), vocab_size=1500, model=None, alphabet=None):
+def train(pre_tokenizer, normalizer=None, decoder=None, flagged=(), vocab_size=1500, model=None, alphabet=None, more=(),
+          word_end=None):
     tokenizer = Tokenizer(model or models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
     if normalizer is not None:
         tokenizer.normalizer = normalizer
     tokenizer.decoder = decoder or decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet() if alphabet is None else alphabet
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False,
+                                  **({"end_of_word_suffix": word_end} if word_end else {}))
     tokenizer.train_from_iterator(training_text(), trainer)
+    if more:  # units that the trainer did not meet
+        file = json.loads(tokenizer.to_str())
+        vocabulary = file["model"]["vocab"]
+        for unit in more:
+            vocabulary.setdefault(unit, len(vocabulary))
+        tokenizer = Tokenizer.from_str(json.dumps(file))
     for token in flagged:
         (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
     return tokenizer
@@ -112,6 +121,13 @@ def byte_level(prefix=False, regex=True):
 
 def split_then_bytes(pattern, behavior="isolated", invert=False):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), behavior, invert), byte_level(regex=False)])
+
+
+CLIP_WORDS = pre_tokenizers.Sequence([pre_tokenizers.Split(
+    Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True), byte_level()])
+CLIP_TEXT = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+WORD_ENDS = [unit + "</w>" for unit in pre_tokenizers.ByteLevel.alphabet()]
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
 def configurations():
@@ -133,6 +149,13 @@ def configurations():
         "whitespace": train(pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), byte_level()])),
         "whitespace_split": train(pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), byte_level()])),
         "words": train(split_then_bytes(r"\w+|\W")),
+        # CLIP's: the last unit of a word carries a mark
+        "word_end": train(CLIP_WORDS, CLIP_TEXT, flagged=FLAGGED,
+                          model=models.BPE(unk_token="<|endoftext|>"), word_end="</w>", more=WORD_ENDS),
+        "word_end_unknown": train(CLIP_WORDS, CLIP_TEXT, model=models.BPE(unk_token="<|endoftext|>"), word_end="</w>",
+                                  alphabet=["a"], vocab_size=320),
+        "word_end_fallback": train(pre_tokenizers.WhitespaceSplit(), decoder=decoders.Fuse(), vocab_size=600, more=BYTES,
+                                   model=models.BPE(byte_fallback=True), word_end="</w>", alphabet=["a"]),
         "constructs": train(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(p), "isolated") for p in CONSTRUCTS] +
                                                     [byte_level(regex=False)])),
         "bytes_then_split": train(pre_tokenizers.Sequence([byte_level(), pre_tokenizers.Split("Ġ", "isolated")])),
