@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "mmada/core/base64.h"
 #include "mmada/core/quote.h"
 
 namespace mmada {
@@ -11,22 +12,9 @@ namespace {
 constexpr size_t kLongestAnswer = 64u << 20;
 constexpr int kProtocol = 1;
 
-std::string base64(std::string_view bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    for (size_t k = 0; k < 3; ++k)
-      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) text += k <= count ? kDigits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
-}
-
 Json sample_json(const RewardSample& sample) {
   Json image = nullptr;
-  if (sample.image) image = base64(encode_png(*sample.image));
+  if (sample.image) image = encode_base64(encode_png(*sample.image));
   return {{"task", sample.task},     {"prompt", sample.prompt},     {"response", sample.response},
           {"answer", sample.answer}, {"metadata", sample.metadata}, {"image", image}};
 }
@@ -39,15 +27,22 @@ Json parse_line(const std::string& line) {
   }
 }
 
+/// What a worker says went wrong, else null.
+Json found_error(const Json& message) {
+  return message.is_object() ? message.value("error", Json()) : Json();
+}
+
+[[noreturn]] void refuse(const Json& error) {
+  throw WorkerError(cat("it says ", quote(error.is_string() ? error.get<std::string>() : error.dump(), 400)));
+}
+
 Scores scores_of(const Json& message, int64_t id, size_t count) {
   const auto say = [&](const std::string& expected) {
     throw WorkerError(cat("found ", quote(message.dump(-1, ' ', false, Json::error_handler_t::replace)),
                           ", expected ", expected));
   };
   if (!message.is_object() || message.value("id", Json()) != Json(id)) say(cat("an object with id ", id));
-  if (const Json error = message.value("error", Json()); !error.is_null())
-    throw WorkerError(
-        cat("it says ", quote(error.is_string() ? error.get<std::string>() : error.dump(), 400)));
+  if (const Json error = found_error(message); !error.is_null()) refuse(error);
   const Json list = message.value("scores", Json());
   if (!list.is_array()) say("a list of scores");
   if (list.size() != count) throw WorkerError(cat("found ", list.size(), " scores, expected ", count));
@@ -66,9 +61,10 @@ ProcessReward::ProcessReward(ProcessRewardOptions options) : options_(std::move(
 
 void ProcessReward::start() {
   id_ = 0;
-  worker_ = std::make_unique<WorkerProcess>(options_.command);
+  worker_ = std::make_unique<WorkerProcess>(options_.command, options_.environment);
   const Json greeting =
       parse_line(worker_->receive(WorkerProcess::Clock::now() + options_.startup, kLongestAnswer));
+  if (const Json error = found_error(greeting); !error.is_null()) refuse(error);
   if (!greeting.is_object() || greeting.value("protocol", Json()) != Json(kProtocol))
     throw WorkerError(
         cat("found the greeting ", quote(greeting.dump()), ", expected {\"protocol\": ", kProtocol, "}"));
@@ -92,16 +88,21 @@ Scores ProcessReward::score(std::span<const RewardSample> samples) {
   }
 }
 
-std::unique_ptr<Reward> make_process_reward(Fields fields) {
+ProcessRewardOptions parse_time_limits(Fields& fields) {
   ProcessRewardOptions options;
-  options.command = fields.strings("command");
-  if (options.command.empty()) fields.fail("command", "an empty list", "a program and its arguments");
   const auto seconds = [&](const char* key, std::chrono::milliseconds fallback) {
     const double value = fields.number(key, 0.001, 1e6, static_cast<double>(fallback.count()) / 1000);
     return std::chrono::milliseconds(static_cast<int64_t>(value * 1000));
   };
   options.startup = seconds("startup_seconds", options.startup);
   options.timeout = seconds("timeout_seconds", options.timeout);
+  return options;
+}
+
+std::unique_ptr<Reward> make_process_reward(Fields fields) {
+  ProcessRewardOptions options = parse_time_limits(fields);
+  options.command = fields.strings("command");
+  if (options.command.empty()) fields.fail("command", "an empty list", "a program and its arguments");
   fields.finish();
   return std::make_unique<ProcessReward>(std::move(options));
 }

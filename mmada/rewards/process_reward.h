@@ -13,12 +13,13 @@ namespace mmada {
 
 struct ProcessRewardOptions {
   std::vector<std::string> command;                              ///< a program and its arguments
+  std::vector<std::string> environment = {};                     ///< "NAME=value" beside this process's own
   std::chrono::milliseconds startup = std::chrono::seconds(60);  ///< until its greeting
   std::chrono::milliseconds timeout = std::chrono::seconds(30);  ///< for one batch
 };
 
 /// A reward that another program computes (WorkerProcess), in JSON lines:
-///   worker: {"protocol": 1}                                               once, when it is ready
+///   worker: {"protocol": 1}                      once, when it is ready;  or {"error": "what went wrong"}
 ///   here:   {"id": 7, "samples": [{"task", "prompt", "response", "answer", "metadata", "image"}, ...]}
 ///   worker: {"id": 7, "scores": [0.5, null, ...]}    or    {"id": 7, "error": "what went wrong"}
 /// An image is a PNG in base64, null where nothing was drawn. null as a score abstains.
@@ -38,6 +39,9 @@ class ProcessReward : public Reward {
   std::unique_ptr<WorkerProcess> worker_;
   int64_t id_ = 0;  ///< of the worker's last batch, its first being 1
 };
+
+/// Reads "startup_seconds" and "timeout_seconds".
+ProcessRewardOptions parse_time_limits(Fields& fields);
 
 /// {"type": "process", "command": ["python3", "reward.py"], "startup_seconds": 60, "timeout_seconds": 30}
 std::unique_ptr<Reward> make_process_reward(Fields fields);
