@@ -45,6 +45,7 @@ RewardSet::RewardSet(const Json& list, const std::string& source, const std::str
     member.on_failure = policy == "stop"   ? OnFailure::kStop
                         : policy == "zero" ? OnFailure::kZero
                                            : OnFailure::kAbstain;
+    member.give_up_after = fields.integer("give_up_after", 0, 1 << 30, 10);
     if (std::ranges::any_of(members_, [&](const Member& other) { return other.name == member.name; }))
       fields.fail("name", member.name, "names that differ");
     member.reward = make_reward(fields.object("reward"));
@@ -63,10 +64,14 @@ Scores RewardSet::judge(Member& member, std::span<const RewardSample> samples,
     for (const auto& score : scores)
       if (score && !std::isfinite(*score))
         throw RewardFailure(cat("found a score of ", *score, ", expected a finite one"));
+    member.failures_in_a_row = 0;
     return scores;
   } catch (const RewardFailure& failure) {
     const std::string message = cat("reward ", member.name, ": ", failure.what());
     if (member.on_failure == OnFailure::kStop) throw RewardFailure(message);
+    if (++member.failures_in_a_row == member.give_up_after)
+      throw RewardFailure(cat(message, "; found ", member.give_up_after,
+                              " failures in a row, expected fewer (give_up_after)"));
     failures->push_back(message);
     const bool zero = member.on_failure == OnFailure::kZero;
     return Scores(samples.size(), zero ? std::optional(0.0) : std::nullopt);

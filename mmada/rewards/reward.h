@@ -74,14 +74,18 @@ enum class OnFailure {
   kStop      ///< RewardSet::score throws RewardFailure
 };
 
-/// Named rewards with weights, each for the tasks that it names (all where it names none), and with
-/// "on_failure" "abstain" (as here), "zero" or "stop":
-///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"}}, ...]
+/// Named rewards with weights, each for the tasks that it names (all where it names none):
+///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"},
+///     "on_failure": "abstain", "give_up_after": 10}, ...]
+/// "on_failure" is "abstain" (as here), "zero" or "stop". Whatever it says, a reward that fails so many
+/// batches in a row as "give_up_after" says (0: any number) stops the run: it would go on without learning
+/// anything.
 class RewardSet {
  public:
   /// Reads a configuration's list; names are unique.
   RewardSet(const Json& list, const std::string& source, const std::string& path);
 
+  /// Throws RewardFailure, which names the reward, where its policy is to stop.
   RewardTotals score(std::span<const RewardSample> samples);
 
  private:
@@ -90,6 +94,8 @@ class RewardSet {
     double weight = 1.0;
     std::vector<std::string> tasks;
     OnFailure on_failure = OnFailure::kAbstain;
+    int64_t give_up_after = 0;
+    int64_t failures_in_a_row = 0;
     std::unique_ptr<Reward> reward;
   };
   Scores judge(Member& member, std::span<const RewardSample> samples, std::vector<std::string>* failures);

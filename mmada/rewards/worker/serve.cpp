@@ -157,9 +157,11 @@ int serve_reward(const char* program, const std::function<std::unique_ptr<Reward
   }
   end_with_the_other_side(descriptor);
   Lines lines(descriptor);
-  const auto failure = failure_of([&] { serve(lines, make); });
-  if (failure) std::fprintf(stderr, "%s: %s\n", program, failure->c_str());
-  end_group(failure ? 1 : 0);
+  if (const auto failure = failure_of([&] { serve(lines, make); })) {
+    std::fprintf(stderr, "%s: %s\n", program, failure->c_str());
+    return 1;  // the other side sees it, and ends the group
+  }
+  end_group(0);
 }
 
 }  // namespace mmada
