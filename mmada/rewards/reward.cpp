@@ -6,6 +6,7 @@
 #include <map>
 
 #include "mmada/core/check.h"
+#include "mmada/rewards/http_reward.h"
 #include "mmada/rewards/plugin_reward.h"
 #include "mmada/rewards/process_reward.h"
 #include "mmada/rewards/text_rewards.h"
@@ -16,8 +17,8 @@ namespace {
 const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)>& makers() {
   static const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)> table = {
       {"choice", make_choice_reward}, {"contains", make_contains_reward}, {"exact", make_exact_reward},
-      {"format", make_format_reward}, {"length", make_length_reward},     {"math", make_math_reward},
-      {"plugin", make_plugin_reward}, {"process", make_process_reward}};
+      {"format", make_format_reward}, {"http", make_http_reward},         {"length", make_length_reward},
+      {"math", make_math_reward},     {"plugin", make_plugin_reward},     {"process", make_process_reward}};
   return table;
 }
 

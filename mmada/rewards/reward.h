@@ -52,6 +52,7 @@ class Reward {
 ///   {"type": "length", "target": 200, "limit": 400, "value": 0.1}
 ///                                                      full up to the target's characters, falling linearly
 ///                                                      to 0 at the limit
+///   {"type": "http", "url": "http://...", ...}         a reward server (http_reward.h)
 ///   {"type": "plugin", "library": "reward.so", ...}    a shared library (plugin_reward.h)
 ///   {"type": "process", ...}                           another program (process_reward.h)
 std::unique_ptr<Reward> make_reward(Fields fields);

@@ -46,7 +46,7 @@ class Bad : public mmada::plugin::Reward {
   void misbehave(Scores& scores) {
     if (do_ == "throw") throw std::runtime_error("no model");
     if (do_ == "throw 7") throw 7;
-    if (do_ == "crash") raise(SIGSEGV);
+    if (do_ == "crash") signal(SIGSEGV, SIG_DFL), raise(SIGSEGV);  // a sanitizer's handler would exit
     if (do_ == "abort") std::abort();
     if (do_ == "exit") std::exit(3);
     if (do_ == "hang") hang();

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "mmada/rewards/reward.h"
+#include "tests/rewards/http_stub.h"
 
 using namespace mmada;
 
@@ -42,6 +43,27 @@ Mistake of_process(const std::string& body, const std::string& message, bool han
       body + " ;; *) : ;; esac; printf '{\"id\": %d, \"scores\": [3, 5]}\\n' $n >&3; done";
   return {"process: " + body,
           with_limit({{"type", "process"}, {"command", {"/bin/sh", "-c", program}}}, hangs), message, hangs};
+}
+
+/// A server that makes this mistake of http_stub.py's.
+Mistake of_server(const HttpStub& stub, const std::string& path, const std::string& message,
+                  bool hangs = false) {
+  return {"http: " + path, with_limit({{"type", "http"}, {"url", stub.url(path)}}, hangs), message, hangs};
+}
+
+std::vector<Mistake> mistakes_of_servers(const HttpStub& stub) {
+  return {of_server(stub, "error", "found status 500"),
+          of_server(stub, "redirect", "found status 307"),
+          of_server(stub, "garbage", "expected JSON"),
+          of_server(stub, "nan", "expected JSON"),
+          of_server(stub, "list", "expected an object with a list"),
+          of_server(stub, "count", "found 1 rewards, expected 2"),
+          of_server(stub, "text", "as reward 1, expected a number or null"),
+          of_server(stub, "closes", "Empty reply"),
+          of_server(stub, "cut", "bytes remaining"),
+          of_server(stub, "huge", "found an answer of more than 16777216 bytes"),
+          of_server(stub, "slow", "timed out after", true),
+          of_server(stub, "drip", "timed out after", true)};
 }
 
 std::vector<Mistake> mistakes() {
@@ -118,8 +140,8 @@ void check_failure(RewardSet& set, const Mistake& mistake, const std::string& po
   CHECK((totals.total == Scores{0.0, 0.0}));  // the other reward's opinion
 }
 
-void check_policy(const std::string& policy) {
-  for (const Mistake& mistake : mistakes()) {
+void check_policy(const std::vector<Mistake>& mistakes, const std::string& policy) {
+  for (const Mistake& mistake : mistakes) {
     INFO(mistake.name << ", " << policy);
     RewardSet set = judge_with(mistake.reward, policy);
     const int rounds = mistake.hangs && policy != "abstain" ? 1 : 2;
@@ -132,10 +154,17 @@ void check_policy(const std::string& policy) {
 
 }  // namespace
 
-TEST_CASE("a reward that fails abstains, is named, and judges the next batch") { check_policy("abstain"); }
-TEST_CASE("a reward that fails gives 0 where it is told so") { check_policy("zero"); }
-TEST_CASE("a reward that fails stops the run where it is told so, and would judge the next batch") {
-  check_policy("stop");
+TEST_CASE("a program or plugin that fails abstains, is named, and judges the next batch") {
+  check_policy(mistakes(), "abstain");
+}
+TEST_CASE("a program or plugin that fails gives 0 where it is told so") { check_policy(mistakes(), "zero"); }
+TEST_CASE(
+    "a program or plugin that fails stops the run where it is told so, and would judge the next batch") {
+  check_policy(mistakes(), "stop");
+}
+TEST_CASE("a server that fails abstains, gives 0 or stops, is named, and judges the next batch") {
+  const HttpStub stub;
+  for (const char* policy : {"abstain", "zero", "stop"}) check_policy(mistakes_of_servers(stub), policy);
 }
 
 TEST_CASE(
