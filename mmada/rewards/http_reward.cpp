@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/rewards/http_reward.h"
 
-#include "mmada/rewards/plugin_reward.h"
+#include "mmada/rewards/installed_files.h"
 #include "mmada/rewards/process_reward.h"
 
 namespace mmada {
@@ -36,7 +36,7 @@ std::vector<std::string> parse_headers(Fields& fields) {
 }  // namespace
 
 std::unique_ptr<Reward> make_http_reward(Fields fields) {
-  ProcessRewardOptions options = parse_time_limits(fields);
+  ProcessRewardOptions options = parse_worker_options(fields);
   const Json settings = {{"url", parse_url(fields)},
                          {"headers", parse_headers(fields)},
                          {"timeout_milliseconds", options.timeout.count()}};
@@ -44,7 +44,7 @@ std::unique_ptr<Reward> make_http_reward(Fields fields) {
   options.command = {find_program("mmada-reward-http")};
   options.environment = {"MMADA_REWARD_CONFIG=" + settings.dump()};
   options.timeout += std::chrono::seconds(5);  // the worker's own limit ends first, and it says more
-  return std::make_unique<ProcessReward>(std::move(options));
+  return make_worker_reward(options);
 }
 
 }  // namespace mmada

@@ -2,15 +2,10 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "mmada/rewards/reward.h"
 
 namespace mmada {
-
-/// Where a program of this project lies: beside the running program, else where this library's installation
-/// or build tree puts programs, else its name alone, which is looked up on PATH.
-std::string find_program(const std::string& name);
 
 /// A reward in a shared library of the interface plugin_abi.h. The library is never loaded here but by the
 /// program mmada-reward-host, a worker (ProcessReward): whatever the library does is a RewardFailure.

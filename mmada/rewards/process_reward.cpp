@@ -2,6 +2,7 @@
 #include "mmada/rewards/process_reward.h"
 
 #include <cmath>
+#include <future>
 
 #include "mmada/core/base64.h"
 #include "mmada/core/quote.h"
@@ -55,6 +56,31 @@ Scores scores_of(const Json& message, int64_t id, size_t count) {
   return scores;
 }
 
+/// Equal parts of a batch to workers side by side.
+class SideBySide : public Reward {
+ public:
+  explicit SideBySide(const ProcessRewardOptions& options) {
+    for (int64_t i = 0; i < options.workers; ++i)
+      workers_.push_back(std::make_unique<ProcessReward>(options));
+  }
+
+  Scores score(std::span<const RewardSample> samples) override {
+    const size_t share = (samples.size() + workers_.size() - 1) / workers_.size();
+    std::vector<std::future<Scores>> parts;  // each waits for its end when it goes
+    for (size_t begin = 0; begin < samples.size(); begin += share)
+      parts.push_back(std::async(std::launch::async, [&, worker = workers_[parts.size()].get(), begin] {
+        return worker->score(samples.subspan(begin, std::min(share, samples.size() - begin)));
+      }));
+    Scores scores;
+    for (auto& part : parts)
+      for (const std::optional<double>& score : part.get()) scores.push_back(score);
+    return scores;
+  }
+
+ private:
+  std::vector<std::unique_ptr<ProcessReward>> workers_;
+};
+
 }  // namespace
 
 ProcessReward::ProcessReward(ProcessRewardOptions options) : options_(std::move(options)) {}
@@ -88,7 +114,12 @@ Scores ProcessReward::score(std::span<const RewardSample> samples) {
   }
 }
 
-ProcessRewardOptions parse_time_limits(Fields& fields) {
+std::unique_ptr<Reward> make_worker_reward(const ProcessRewardOptions& options) {
+  if (options.workers > 1) return std::make_unique<SideBySide>(options);
+  return std::make_unique<ProcessReward>(options);
+}
+
+ProcessRewardOptions parse_worker_options(Fields& fields) {
   ProcessRewardOptions options;
   const auto seconds = [&](const char* key, std::chrono::milliseconds fallback) {
     const double value = fields.number(key, 0.001, 1e6, static_cast<double>(fallback.count()) / 1000);
@@ -96,15 +127,16 @@ ProcessRewardOptions parse_time_limits(Fields& fields) {
   };
   options.startup = seconds("startup_seconds", options.startup);
   options.timeout = seconds("timeout_seconds", options.timeout);
+  options.workers = fields.integer("workers", 1, 1024, 1);
   return options;
 }
 
 std::unique_ptr<Reward> make_process_reward(Fields fields) {
-  ProcessRewardOptions options = parse_time_limits(fields);
+  ProcessRewardOptions options = parse_worker_options(fields);
   options.command = fields.strings("command");
   if (options.command.empty()) fields.fail("command", "an empty list", "a program and its arguments");
   fields.finish();
-  return std::make_unique<ProcessReward>(std::move(options));
+  return make_worker_reward(options);
 }
 
 }  // namespace mmada

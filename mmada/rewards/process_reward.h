@@ -16,6 +16,7 @@ struct ProcessRewardOptions {
   std::vector<std::string> environment = {};                     ///< "NAME=value" beside this process's own
   std::chrono::milliseconds startup = std::chrono::seconds(60);  ///< until its greeting
   std::chrono::milliseconds timeout = std::chrono::seconds(30);  ///< for one batch
+  int64_t workers = 1;  ///< programs side by side, each with a part of a batch
 };
 
 /// A reward that another program computes (WorkerProcess), in JSON lines:
@@ -40,10 +41,14 @@ class ProcessReward : public Reward {
   int64_t id_ = 0;  ///< of the worker's last batch, its first being 1
 };
 
-/// Reads "startup_seconds" and "timeout_seconds".
-ProcessRewardOptions parse_time_limits(Fields& fields);
+/// One ProcessReward, or several side by side; the first that fails fails the batch.
+std::unique_ptr<Reward> make_worker_reward(const ProcessRewardOptions& options);
 
-/// {"type": "process", "command": ["python3", "reward.py"], "startup_seconds": 60, "timeout_seconds": 30}
+/// Reads "startup_seconds", "timeout_seconds" and "workers".
+ProcessRewardOptions parse_worker_options(Fields& fields);
+
+/// {"type": "process", "command": ["python3", "reward.py"], "startup_seconds": 60, "timeout_seconds": 30,
+///  "workers": 1}
 std::unique_ptr<Reward> make_process_reward(Fields fields);
 
 }  // namespace mmada

@@ -7,6 +7,7 @@
 
 #include "mmada/core/check.h"
 #include "mmada/rewards/http_reward.h"
+#include "mmada/rewards/math_reward.h"
 #include "mmada/rewards/plugin_reward.h"
 #include "mmada/rewards/process_reward.h"
 #include "mmada/rewards/text_rewards.h"

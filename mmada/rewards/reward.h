@@ -40,8 +40,8 @@ class Reward {
 };
 
 /// The built-in rewards, by the `type` of their configuration:
-///   {"type": "math", "correct": 2.0, "wrong": 0.0}     final answers equal as numbers or fractions
-///   (math_answer.h);
+///   {"type": "math", "correct": 2.0, "wrong": 0.0}     final answers equal as numbers or fractions, with
+///                                                      "verify" also by computer algebra (math_reward.h);
 ///                                                      abstains without a reference answer
 ///   {"type": "choice", "correct": 2.0}                 the same letter A to Z
 ///   {"type": "exact" | "contains", "correct": 1.0, "case": false}
