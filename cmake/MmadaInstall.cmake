@@ -4,9 +4,10 @@ include(CMakePackageConfigHelpers)
 
 set(_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mmada)
 install(DIRECTORY mmada kernels DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-  FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE PATTERN "plot" EXCLUDE PATTERN "published" EXCLUDE PATTERN "simt" EXCLUDE)
+  FILES_MATCHING PATTERN "*.h" PATTERN "cli" EXCLUDE PATTERN "worker" EXCLUDE PATTERN "plot" EXCLUDE PATTERN "published" EXCLUDE PATTERN "simt" EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/mmada/core/version.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mmada/core)
 install(EXPORT mmadaTargets NAMESPACE mmada:: DESTINATION ${_package_dir})
+install(EXPORT mmadaRewardPluginTargets NAMESPACE mmada:: DESTINATION ${_package_dir})
 
 configure_package_config_file(cmake/mmadaConfig.cmake.in ${PROJECT_BINARY_DIR}/mmadaConfig.cmake
   INSTALL_DESTINATION ${_package_dir})

@@ -45,7 +45,7 @@ export MMADA_FULL=$full  # the emulator's longer matrices
 grep -q '100% tests passed' "$build/ctest.log"
 
 stage "an outside project against the installed library"
-rm -rf "$build/stage" "$build/consumer" "$build/link_library"
+rm -rf "$build/stage" "$build/consumer" "$build/link_library" "$build/reward_plugin"
 cmake --install "$build" --prefix "$build/stage" >/dev/null
 cmake -S "$root/tests/consumer" -B "$build/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DCMAKE_PREFIX_PATH="$build/stage" >/dev/null
@@ -56,6 +56,9 @@ cmake -S "$root/examples/link_library" -B "$build/link_library" -G Ninja -DCMAKE
 cmake --build "$build/link_library"
 pocket=$root/examples/pocket
 (cd "$build/link_library" && ./link_library "$pocket/mmada" "$pocket/image_tokenizer" "$pocket/mask.png" && test -s mended.png)
+cmake -S "$root/examples/reward_plugin" -B "$build/reward_plugin" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_PREFIX_PATH="$build/stage" >/dev/null
+cmake --build "$build/reward_plugin"
 "$build/stage/bin/mmada" info
 
 stage "sanitizers"

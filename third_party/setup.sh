@@ -72,6 +72,8 @@ make_environment() {
       "safetensors==$SAFETENSORS" "pillow==$PILLOW" "pytest==$PYTEST" "pyarrow==$PYARROW"
     python_packages "$environment" --no-deps "lpips==$LPIPS" "torchvision==$TORCHVISION" "scipy==$SCIPY" "tqdm==$TQDM"
     python_packages "$environment" --no-deps "transformers==$TRANSFORMERS" "regex==$REGEX"
+    python_packages "$environment" "math-verify==$MATH_VERIFY" "latex2sympy2_extended==$LATEX2SYMPY2_EXTENDED" \
+      "antlr4-python3-runtime==$ANTLR4"
     python_packages "$environment" "nvidia-cuda-cuobjdump==$CUOBJDUMP" "nvidia-cuda-nvdisasm==$NVDISASM"
   fi
   touch "$environment/.mmada-complete"

@@ -43,7 +43,7 @@ def answer(function, request):
     return line
 
 
-def serve(function):
+def serve(place):
     descriptor = int(os.environ["MMADA_REWARD_FD"])
     with os.fdopen(descriptor, "r", encoding="utf-8", closefd=False) as requests:
         def write(line):
@@ -51,10 +51,15 @@ def serve(function):
             while data:
                 data = data[os.write(descriptor, data):]
 
+        try:
+            function = load(place)
+        except Exception as error:
+            write(json.dumps({"error": f"{place}: {type(error).__name__}: {error}"}))
+            raise
         write('{"protocol": 1}')
         for line in requests:
             write(answer(function, json.loads(line)))
 
 
 if __name__ == "__main__":
-    serve(load(sys.argv[1]))
+    serve(sys.argv[1])

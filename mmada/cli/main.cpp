@@ -40,6 +40,7 @@ int run(int argc, char** argv) {
   add_info(app);
   add_logits(app);
   add_plot(app);
+  add_reward(app);
   add_tokenize(app);
   add_train(app);
   try {

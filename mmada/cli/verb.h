@@ -27,6 +27,7 @@ void add_logits(CLI::App& app);
 void add_mmu(CLI::App& app);
 void add_t2i(CLI::App& app);
 void add_plot(CLI::App& app);
+void add_reward(CLI::App& app);
 void add_text(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_train(CLI::App& app);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "mmada/core/check.h"
+
 namespace mmada {
 namespace {
 
@@ -11,9 +13,8 @@ constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 }  // namespace
 
-std::string base64(std::string_view bytes) {
+std::string encode_base64(std::string_view bytes) {
   std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t group = 0;
     const size_t count = std::min<size_t>(3, bytes.size() - i);
@@ -24,23 +25,23 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-std::optional<std::string> from_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  const size_t padding = text.size() - std::min(text.size(), text.find_last_not_of('=') + 1);
-  if (padding > 2) return std::nullopt;
+std::string decode_base64(std::string_view text) {
+  MMADA_CHECK(text.size() % 4 == 0, "base64: found ", text.size(), " characters, expected a multiple of 4");
+  size_t padding = 0;
+  while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
   std::string bytes;
   bytes.reserve(text.size() / 4 * 3);
-  for (size_t i = 0; i < text.size(); i += 4) {
-    uint32_t group = 0;
-    for (size_t k = 0; k < 4; ++k) {
-      const bool pads = i + k >= text.size() - padding;
-      const size_t digit = pads ? 0 : kDigits.find(text[i + k]);
-      if (digit == std::string_view::npos) return std::nullopt;
-      group = group << 6 | static_cast<uint32_t>(digit);
-    }
-    for (size_t k = 0; k < 3; ++k) bytes += static_cast<char>(group >> (16 - 8 * k) & 0xff);
+  uint32_t group = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t digit = i + padding < text.size() ? kDigits.find(text[i]) : 0;
+    MMADA_CHECK(digit != std::string_view::npos, "base64: found a character outside its alphabet at ", i);
+    group = group << 6 | static_cast<uint32_t>(digit);
+    if (i % 4 != 3) continue;
+    for (int shift = 16; shift >= 0; shift -= 8) bytes += static_cast<char>(group >> shift & 255);
+    group = 0;
   }
-  bytes.resize(bytes.size() - padding);
+  for (size_t i = 0; i < padding; ++i, bytes.pop_back())
+    MMADA_CHECK(bytes.back() == 0, "base64: found bits behind the last byte, expected none");
   return bytes;
 }
 

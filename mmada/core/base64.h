@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
 namespace mmada {
 
-/// RFC 4648, section 4, padded, on one line.
-std::string base64(std::string_view bytes);
-/// The bytes; none where the text is no such encoding.
-std::optional<std::string> from_base64(std::string_view text);
+/// RFC 4648 section 4, with padding and without line breaks.
+std::string encode_base64(std::string_view bytes);
+/// The bytes of such a text. Throws Error for other characters, a length that is no multiple of 4, and bits
+/// behind the last byte that are not 0.
+std::string decode_base64(std::string_view text);
 
 }  // namespace mmada

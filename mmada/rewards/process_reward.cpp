@@ -2,6 +2,7 @@
 #include "mmada/rewards/process_reward.h"
 
 #include <cmath>
+#include <future>
 
 #include "mmada/core/base64.h"
 #include "mmada/core/quote.h"
@@ -14,7 +15,7 @@ constexpr int kProtocol = 1;
 
 Json sample_json(const RewardSample& sample) {
   Json image = nullptr;
-  if (sample.image) image = base64(encode_png(*sample.image));
+  if (sample.image) image = encode_base64(encode_png(*sample.image));
   return {{"task", sample.task},     {"prompt", sample.prompt},     {"response", sample.response},
           {"answer", sample.answer}, {"metadata", sample.metadata}, {"image", image}};
 }
@@ -27,15 +28,22 @@ Json parse_line(const std::string& line) {
   }
 }
 
+/// What a worker says went wrong, else null.
+Json found_error(const Json& message) {
+  return message.is_object() ? message.value("error", Json()) : Json();
+}
+
+[[noreturn]] void refuse(const Json& error) {
+  throw WorkerError(cat("it says ", quote(error.is_string() ? error.get<std::string>() : error.dump(), 400)));
+}
+
 Scores scores_of(const Json& message, int64_t id, size_t count) {
   const auto say = [&](const std::string& expected) {
     throw WorkerError(cat("found ", quote(message.dump(-1, ' ', false, Json::error_handler_t::replace)),
                           ", expected ", expected));
   };
   if (!message.is_object() || message.value("id", Json()) != Json(id)) say(cat("an object with id ", id));
-  if (const Json error = message.value("error", Json()); !error.is_null())
-    throw WorkerError(
-        cat("it says ", quote(error.is_string() ? error.get<std::string>() : error.dump(), 400)));
+  if (const Json error = found_error(message); !error.is_null()) refuse(error);
   const Json list = message.value("scores", Json());
   if (!list.is_array()) say("a list of scores");
   if (list.size() != count) throw WorkerError(cat("found ", list.size(), " scores, expected ", count));
@@ -48,15 +56,41 @@ Scores scores_of(const Json& message, int64_t id, size_t count) {
   return scores;
 }
 
+/// Equal parts of a batch to workers side by side.
+class SideBySide : public Reward {
+ public:
+  explicit SideBySide(const ProcessRewardOptions& options) {
+    for (int64_t i = 0; i < options.workers; ++i)
+      workers_.push_back(std::make_unique<ProcessReward>(options));
+  }
+
+  Scores score(std::span<const RewardSample> samples) override {
+    const size_t share = (samples.size() + workers_.size() - 1) / workers_.size();
+    std::vector<std::future<Scores>> parts;  // each waits for its end when it goes
+    for (size_t begin = 0; begin < samples.size(); begin += share)
+      parts.push_back(std::async(std::launch::async, [&, worker = workers_[parts.size()].get(), begin] {
+        return worker->score(samples.subspan(begin, std::min(share, samples.size() - begin)));
+      }));
+    Scores scores;
+    for (auto& part : parts)
+      for (const std::optional<double>& score : part.get()) scores.push_back(score);
+    return scores;
+  }
+
+ private:
+  std::vector<std::unique_ptr<ProcessReward>> workers_;
+};
+
 }  // namespace
 
 ProcessReward::ProcessReward(ProcessRewardOptions options) : options_(std::move(options)) {}
 
 void ProcessReward::start() {
   id_ = 0;
-  worker_ = std::make_unique<WorkerProcess>(options_.command);
+  worker_ = std::make_unique<WorkerProcess>(options_.command, options_.environment);
   const Json greeting =
       parse_line(worker_->receive(WorkerProcess::Clock::now() + options_.startup, kLongestAnswer));
+  if (const Json error = found_error(greeting); !error.is_null()) refuse(error);
   if (!greeting.is_object() || greeting.value("protocol", Json()) != Json(kProtocol))
     throw WorkerError(
         cat("found the greeting ", quote(greeting.dump()), ", expected {\"protocol\": ", kProtocol, "}"));
@@ -80,18 +114,29 @@ Scores ProcessReward::score(std::span<const RewardSample> samples) {
   }
 }
 
-std::unique_ptr<Reward> make_process_reward(Fields fields) {
+std::unique_ptr<Reward> make_worker_reward(const ProcessRewardOptions& options) {
+  if (options.workers > 1) return std::make_unique<SideBySide>(options);
+  return std::make_unique<ProcessReward>(options);
+}
+
+ProcessRewardOptions parse_worker_options(Fields& fields) {
   ProcessRewardOptions options;
-  options.command = fields.strings("command");
-  if (options.command.empty()) fields.fail("command", "an empty list", "a program and its arguments");
   const auto seconds = [&](const char* key, std::chrono::milliseconds fallback) {
     const double value = fields.number(key, 0.001, 1e6, static_cast<double>(fallback.count()) / 1000);
     return std::chrono::milliseconds(static_cast<int64_t>(value * 1000));
   };
   options.startup = seconds("startup_seconds", options.startup);
   options.timeout = seconds("timeout_seconds", options.timeout);
+  options.workers = fields.integer("workers", 1, 1024, 1);
+  return options;
+}
+
+std::unique_ptr<Reward> make_process_reward(Fields fields) {
+  ProcessRewardOptions options = parse_worker_options(fields);
+  options.command = fields.strings("command");
+  if (options.command.empty()) fields.fail("command", "an empty list", "a program and its arguments");
   fields.finish();
-  return std::make_unique<ProcessReward>(std::move(options));
+  return make_worker_reward(options);
 }
 
 }  // namespace mmada

@@ -13,12 +13,14 @@ namespace mmada {
 
 struct ProcessRewardOptions {
   std::vector<std::string> command;                              ///< a program and its arguments
+  std::vector<std::string> environment = {};                     ///< "NAME=value" beside this process's own
   std::chrono::milliseconds startup = std::chrono::seconds(60);  ///< until its greeting
   std::chrono::milliseconds timeout = std::chrono::seconds(30);  ///< for one batch
+  int64_t workers = 1;  ///< programs side by side, each with a part of a batch
 };
 
 /// A reward that another program computes (WorkerProcess), in JSON lines:
-///   worker: {"protocol": 1}                                               once, when it is ready
+///   worker: {"protocol": 1}                      once, when it is ready;  or {"error": "what went wrong"}
 ///   here:   {"id": 7, "samples": [{"task", "prompt", "response", "answer", "metadata", "image"}, ...]}
 ///   worker: {"id": 7, "scores": [0.5, null, ...]}    or    {"id": 7, "error": "what went wrong"}
 /// An image is a PNG in base64, null where nothing was drawn. null as a score abstains.
@@ -39,7 +41,14 @@ class ProcessReward : public Reward {
   int64_t id_ = 0;  ///< of the worker's last batch, its first being 1
 };
 
-/// {"type": "process", "command": ["python3", "reward.py"], "startup_seconds": 60, "timeout_seconds": 30}
+/// One ProcessReward, or several side by side; the first that fails fails the batch.
+std::unique_ptr<Reward> make_worker_reward(const ProcessRewardOptions& options);
+
+/// Reads "startup_seconds", "timeout_seconds" and "workers".
+ProcessRewardOptions parse_worker_options(Fields& fields);
+
+/// {"type": "process", "command": ["python3", "reward.py"], "startup_seconds": 60, "timeout_seconds": 30,
+///  "workers": 1}
 std::unique_ptr<Reward> make_process_reward(Fields fields);
 
 }  // namespace mmada

@@ -7,7 +7,10 @@
 
 #include "mmada/core/check.h"
 #include "mmada/rewards/clip_reward.h"
+#include "mmada/rewards/http_reward.h"
 #include "mmada/rewards/image_reward_score.h"
+#include "mmada/rewards/math_reward.h"
+#include "mmada/rewards/plugin_reward.h"
 #include "mmada/rewards/process_reward.h"
 #include "mmada/rewards/shape_scene_reward.h"
 #include "mmada/rewards/text_rewards.h"
@@ -17,11 +20,12 @@ namespace {
 
 const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)>& makers() {
   static const std::map<std::string, std::unique_ptr<Reward> (*)(Fields)> table = {
-      {"choice", make_choice_reward},     {"clip", make_clip_reward},
-      {"contains", make_contains_reward}, {"exact", make_exact_reward},
-      {"format", make_format_reward},     {"image_reward", make_image_reward},
-      {"length", make_length_reward},     {"math", make_math_reward},
-      {"process", make_process_reward},   {"shape_scene", make_shape_scene_reward}};
+      {"choice", make_choice_reward},      {"clip", make_clip_reward},
+      {"contains", make_contains_reward},  {"exact", make_exact_reward},
+      {"format", make_format_reward},      {"http", make_http_reward},
+      {"image_reward", make_image_reward}, {"length", make_length_reward},
+      {"math", make_math_reward},          {"plugin", make_plugin_reward},
+      {"process", make_process_reward},    {"shape_scene", make_shape_scene_reward}};
   return table;
 }
 
@@ -49,6 +53,7 @@ RewardSet::RewardSet(const Json& list, const std::string& source, const std::str
     member.on_failure = policy == "stop"   ? OnFailure::kStop
                         : policy == "zero" ? OnFailure::kZero
                                            : OnFailure::kAbstain;
+    member.give_up_after = fields.integer("give_up_after", 0, 1 << 30, 10);
     if (std::ranges::any_of(members_, [&](const Member& other) { return other.name == member.name; }))
       fields.fail("name", member.name, "names that differ");
     member.reward = make_reward(fields.object("reward"));
@@ -67,10 +72,14 @@ Scores RewardSet::judge(Member& member, std::span<const RewardSample> samples,
     for (const auto& score : scores)
       if (score && !std::isfinite(*score))
         throw RewardFailure(cat("found a score of ", *score, ", expected a finite one"));
+    member.failures_in_a_row = 0;
     return scores;
   } catch (const RewardFailure& failure) {
     const std::string message = cat("reward ", member.name, ": ", failure.what());
     if (member.on_failure == OnFailure::kStop) throw RewardFailure(message);
+    if (++member.failures_in_a_row == member.give_up_after)
+      throw RewardFailure(cat(message, "; found ", member.give_up_after,
+                              " failures in a row, expected fewer (give_up_after)"));
     failures->push_back(message);
     const bool zero = member.on_failure == OnFailure::kZero;
     return Scores(samples.size(), zero ? std::optional(0.0) : std::nullopt);

@@ -41,8 +41,8 @@ class Reward {
 };
 
 /// The built-in rewards, by the `type` of their configuration:
-///   {"type": "math", "correct": 2.0, "wrong": 0.0}     final answers equal as numbers or fractions
-///   (math_answer.h);
+///   {"type": "math", "correct": 2.0, "wrong": 0.0}     final answers equal as numbers or fractions, with
+///                                                      "verify" also by computer algebra (math_reward.h);
 ///                                                      abstains without a reference answer
 ///   {"type": "choice", "correct": 2.0}                 the same letter A to Z
 ///   {"type": "exact" | "contains", "correct": 1.0, "case": false}
@@ -56,6 +56,8 @@ class Reward {
 ///   {"type": "clip", "model": DIR, ...}                how well text and picture fit (clip_reward.h)
 ///   {"type": "image_reward", "model": DIR, ...}        whether people would like the picture
 ///                                                      (image_reward_score.h)
+///   {"type": "http", "url": "http://...", ...}         a reward server (http_reward.h)
+///   {"type": "plugin", "library": "reward.so", ...}    a shared library (plugin_reward.h)
 ///   {"type": "process", ...}                           another program (process_reward.h)
 ///   {"type": "shape_scene", ...}                       what of its scene a picture shows
 ///   (shape_scene_reward.h)
@@ -79,14 +81,18 @@ enum class OnFailure {
   kStop      ///< RewardSet::score throws RewardFailure
 };
 
-/// Named rewards with weights, each for the tasks that it names (all where it names none), and with
-/// "on_failure" "abstain" (as here), "zero" or "stop":
-///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"}}, ...]
+/// Named rewards with weights, each for the tasks that it names (all where it names none):
+///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"},
+///     "on_failure": "abstain", "give_up_after": 10}, ...]
+/// "on_failure" is "abstain" (as here), "zero" or "stop". Whatever it says, a reward that fails so many
+/// batches in a row as "give_up_after" says (0: any number) stops the run: it would go on without learning
+/// anything.
 class RewardSet {
  public:
   /// Reads a configuration's list; names are unique.
   RewardSet(const Json& list, const std::string& source, const std::string& path);
 
+  /// Throws RewardFailure, which names the reward, where its policy is to stop.
   RewardTotals score(std::span<const RewardSample> samples);
 
  private:
@@ -95,6 +101,8 @@ class RewardSet {
     double weight = 1.0;
     std::vector<std::string> tasks;
     OnFailure on_failure = OnFailure::kAbstain;
+    int64_t give_up_after = 0;
+    int64_t failures_in_a_row = 0;
     std::unique_ptr<Reward> reward;
   };
   Scores judge(Member& member, std::span<const RewardSample> samples, std::vector<std::string>* failures);

@@ -4,13 +4,10 @@
 #include <algorithm>
 #include <functional>
 
-#include "mmada/rewards/math_answer.h"
 #include "mmada/rewards/think_text.h"
 
 namespace mmada {
 namespace {
-
-constexpr double kLargest = 1e6;  // of a configured value
 
 /// A reward that looks at one sample at a time.
 class EachSample : public Reward {
@@ -31,26 +28,10 @@ std::unique_ptr<Reward> each(EachSample::Judge judge) {
   return std::make_unique<EachSample>(std::move(judge));
 }
 
-/// What right and wrong answers earn; none for samples without a reference.
-struct Values {
-  double correct, wrong;
-  std::optional<double> of(const RewardSample& sample, bool right) const {
-    if (sample.answer.empty()) return {};
-    return right ? correct : wrong;
-  }
-};
-
-Values parse_values(Fields& fields, double correct) {
-  Values values{};
-  values.correct = fields.number("correct", -kLargest, kLargest, correct);
-  values.wrong = fields.number("wrong", -kLargest, kLargest, 0.0);
-  return values;
-}
-
 using Matches = bool (*)(const std::string& answer, const std::string& reference);
 
 std::unique_ptr<Reward> make_text_match(Fields fields, Matches matches) {
-  const Values values = parse_values(fields, 1.0);
+  const AnswerValues values = parse_answer_values(fields, 1.0);
   const bool by_case = fields.boolean("case", false);
   fields.finish();
   return each([=](const RewardSample& sample) {
@@ -65,16 +46,16 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 
 }  // namespace
 
-std::unique_ptr<Reward> make_math_reward(Fields fields) {
-  const Values values = parse_values(fields, 2.0);
-  fields.finish();
-  return each([=](const RewardSample& sample) {
-    const auto found = final_answer(sample.response);
-    const std::string reference = final_answer(sample.answer).value_or(sample.answer);
-    const bool right = found && (compare_answers(*found, sample.answer) == Comparison::kEqual ||
-                                 compare_answers(*found, reference) == Comparison::kEqual);
-    return values.of(sample, right);
-  });
+std::optional<double> AnswerValues::of(const RewardSample& sample, bool right) const {
+  if (sample.answer.empty()) return {};
+  return right ? correct : wrong;
+}
+
+AnswerValues parse_answer_values(Fields& fields, double correct) {
+  AnswerValues values;
+  values.correct = fields.number("correct", -kLargestValue, kLargestValue, correct);
+  values.wrong = fields.number("wrong", -kLargestValue, kLargestValue, 0.0);
+  return values;
 }
 
 std::optional<char> choice_letter(std::string_view answer) {
@@ -95,7 +76,7 @@ std::optional<char> choice_letter(std::string_view answer) {
 }
 
 std::unique_ptr<Reward> make_choice_reward(Fields fields) {
-  const Values values = parse_values(fields, 2.0);
+  const AnswerValues values = parse_answer_values(fields, 2.0);
   fields.finish();
   return each([=](const RewardSample& sample) {
     const auto found = choice_letter(read_think_text(sample.response).answer);
@@ -116,7 +97,7 @@ std::unique_ptr<Reward> make_contains_reward(Fields fields) {
 }
 
 std::unique_ptr<Reward> make_format_reward(Fields fields) {
-  const double value = fields.number("value", -kLargest, kLargest, 0.5);
+  const double value = fields.number("value", -kLargestValue, kLargestValue, 0.5);
   fields.finish();
   return each([=](const RewardSample& sample) -> std::optional<double> {
     return read_think_text(sample.response).well_formed ? value : 0.0;
@@ -126,7 +107,7 @@ std::unique_ptr<Reward> make_format_reward(Fields fields) {
 std::unique_ptr<Reward> make_length_reward(Fields fields) {
   const auto target = static_cast<double>(fields.integer("target", 0, 1 << 24));
   const auto limit = static_cast<double>(fields.integer("limit", 1, 1 << 24));
-  const double value = fields.number("value", -kLargest, kLargest, 0.1);
+  const double value = fields.number("value", -kLargestValue, kLargestValue, 0.1);
   if (limit <= target) fields.fail("limit", cat(limit), cat("more than target, ", target));
   fields.finish();
   return each([=](const RewardSample& sample) -> std::optional<double> {

@@ -8,7 +8,17 @@
 /// Rewards of text alone; their configurations are those of make_reward.
 namespace mmada {
 
-std::unique_ptr<Reward> make_math_reward(Fields fields);
+constexpr double kLargestValue = 1e6;  ///< of a configured reward
+
+/// What right and wrong answers earn.
+struct AnswerValues {
+  double correct = 0.0, wrong = 0.0;
+  std::optional<double> of(const RewardSample& sample, bool right) const;  ///< none without a reference
+};
+
+/// Reads "correct" and "wrong" (0 unless given).
+AnswerValues parse_answer_values(Fields& fields, double correct);
+
 std::unique_ptr<Reward> make_choice_reward(Fields fields);
 std::unique_ptr<Reward> make_exact_reward(Fields fields);
 std::unique_ptr<Reward> make_contains_reward(Fields fields);

@@ -19,19 +19,21 @@ namespace {
 
 constexpr int kWorkerDescriptor = 3;
 
-std::vector<std::string> worker_environment() {
-  std::vector<std::string> result;
-  for (char** entry = environ; *entry != nullptr; ++entry) result.emplace_back(*entry);
+/// Of several entries of one name the first counts.
+std::vector<std::string> worker_environment(std::vector<std::string> result) {
   result.push_back("MMADA_REWARD_FD=" + std::to_string(kWorkerDescriptor));
+  for (char** entry = environ; *entry != nullptr; ++entry) result.emplace_back(*entry);
   return result;
 }
 
-/// Starts the program with `socket` as its descriptor 3 and default signals.
-pid_t spawn(const std::vector<std::string>& words, int socket) {
-  std::vector<std::string> command = words, environment = worker_environment();
+/// Starts the program with `socket` as its descriptor 3, standard error as standard output too, and default
+/// signals.
+pid_t spawn(const std::vector<std::string>& words, const std::vector<std::string>& variables, int socket) {
+  std::vector<std::string> command = words, environment = worker_environment(variables);
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_adddup2(&files, socket, kWorkerDescriptor);
+  posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes,
@@ -51,7 +53,8 @@ pid_t spawn(const std::vector<std::string>& words, int socket) {
 
 }  // namespace
 
-WorkerProcess::WorkerProcess(const std::vector<std::string>& command) {
+WorkerProcess::WorkerProcess(const std::vector<std::string>& command,
+                             const std::vector<std::string>& environment) {
   if (command.empty()) throw WorkerError("found no command, expected a program");
   int sockets[2];
   MMADA_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0,
@@ -60,7 +63,7 @@ WorkerProcess::WorkerProcess(const std::vector<std::string>& command) {
   int theirs = sockets[1];
   if (theirs == kWorkerDescriptor) theirs = fcntl(sockets[1], F_DUPFD_CLOEXEC, kWorkerDescriptor + 1);
   try {
-    pid_ = spawn(command, theirs);
+    pid_ = spawn(command, environment, theirs);
   } catch (...) {
     close(sockets[0]), close(sockets[1]);
     if (theirs != sockets[1]) close(theirs);

@@ -19,15 +19,17 @@ class WorkerError : public Error {
 };
 
 /// A program that talks lines of text over a descriptor of its own, number 3 in the program (its number
-/// stands in the variable MMADA_REWARD_FD too). Its standard output and error are this process's, so that
-/// what it prints reaches the log. It is started by exec, never by a fork of this process's threads, and
-/// leads a process group, which is killed as a whole.
+/// stands in the variable MMADA_REWARD_FD too). Both its standard output and its standard error are this
+/// process's standard error, so that what it prints reaches the log and no answer. It is started by exec,
+/// never by a fork of this process's threads, and leads a process group, which is killed as a whole.
 class WorkerProcess {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Throws WorkerError where the program cannot be started.
-  explicit WorkerProcess(const std::vector<std::string>& command);
+  /// `environment` ("NAME=value") comes before this process's own. Throws WorkerError where the program
+  /// cannot be started.
+  explicit WorkerProcess(const std::vector<std::string>& command,
+                         const std::vector<std::string>& environment = {});
   ~WorkerProcess();  ///< kills what still runs
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;

@@ -128,3 +128,24 @@ TEST_CASE("more than a pipe holds goes through in both directions") {
   samples[0].response = std::string(3 << 20, 'x');
   CHECK((reward.score(samples) == Scores{1.0, 2.0}));
 }
+
+TEST_CASE("workers side by side share a batch in order, and one that fails fails it") {
+  // each scores the number of samples it got
+  const std::string count =
+      "c=$(printf %s \"$line\" | grep -o '\"task\"' | wc -l); s=$c; i=1; "
+      "while [ $i -lt $c ]; do s=\"$s, $c\"; i=$((i+1)); done; case $line in *fail*) exit 3 ;; esac; "
+      "printf '{\"id\": %d, \"scores\": [%s]}\\n' $n \"$s\" >&3";
+  const auto reward = make_worker_reward(
+      {.command = {"/bin/sh", "-c",
+                   "echo '{\"protocol\": 1}' >&3; n=0; while read -r line <&3; do n=$((n+1)); " + count +
+                       "; done"},
+       .workers = 3});
+  std::vector<RewardSample> samples(7, kTwo[1]);
+  CHECK((reward->score(samples) == Scores{3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0}));
+  CHECK((reward->score(std::span(samples).first(1)) == Scores{1.0}));
+  CHECK(reward->score({}).empty());
+  samples[4].prompt = "fail";
+  CHECK_THROWS_WITH(reward->score(samples), Catch::Contains("status 3"));
+  samples[4].prompt = "judge";
+  CHECK(reward->score(samples).size() == 7);
+}

@@ -16,18 +16,19 @@ constexpr int64_t kMost = int64_t{1} << 40;
 Json tensor_json(const at::Tensor& x) {
   const at::Tensor host = x.cpu().contiguous();
   return {{"dtype", host.scalar_type() == at::kDouble ? "fp64" : "fp32"},
-          {"values", base64({static_cast<const char*>(host.const_data_ptr()), host.nbytes()})}};
+          {"values", encode_base64({static_cast<const char*>(host.const_data_ptr()), host.nbytes()})}};
 }
 
 at::Tensor parse_tensor(const Json& json, const std::string& source, const std::string& path) {
   Fields fields(json, source, path);
   const auto type = fields.choice("dtype", {"fp32", "fp64"}) == "fp64" ? at::kDouble : at::kFloat;
-  const auto bytes = from_base64(fields.string("values"));
+  const std::string bytes = decode_base64(fields.string("values"));
   const size_t width = type == at::kDouble ? sizeof(double) : sizeof(float);
-  if (!bytes || bytes->size() % width != 0) fields.fail("values", "something else", "numbers in base64");
+  if (bytes.size() % width != 0)
+    fields.fail("values", cat(bytes.size(), " bytes"), cat("a multiple of ", width));
   fields.finish();
-  const at::Tensor x = at::empty({static_cast<int64_t>(bytes->size() / width)}, type);
-  std::memcpy(x.mutable_data_ptr(), bytes->data(), bytes->size());
+  const at::Tensor x = at::empty({static_cast<int64_t>(bytes.size() / width)}, type);
+  std::memcpy(x.mutable_data_ptr(), bytes.data(), bytes.size());
   return x;
 }
 
