@@ -123,6 +123,7 @@ std::vector<RewardSample> reward_samples(std::span<const RolloutRequest> request
                        .image = responses[i].image,
                        .answer = prompt.answer});
     if (!prompt.metadata.is_null()) samples.back().metadata = prompt.metadata;
+    if (!prompt.image.pixels.empty()) samples.back().shown = prompt.image;
   }
   return samples;
 }

@@ -105,10 +105,10 @@ UniGrpoSetup set_up_unigrpo(Fields& fields, const std::string& source, const Tra
   options.evaluation.seed = static_cast<uint64_t>(evaluation.integer("seed", 0, INT64_MAX, 1));
   evaluation.finish();
   options.evaluation.rows_together = options.phase.rows_together;
-  const Json rewards = fields.raw("rewards");
+  const Json& listed = fields.raw("rewards");
   TransformerFields transformer(fields, trainer, load);
   fields.finish();
-  RewardSet(rewards, source, "rewards");  // a mistake shows before anything is loaded
+  RewardSet rewards(listed, source, "rewards");
 
   TransformerSetup setup = transformer.load();
   complete_streams(setup, budget, source, &streams);
@@ -119,14 +119,13 @@ UniGrpoSetup set_up_unigrpo(Fields& fields, const std::string& source, const Tra
   for (const char* section : {"dataset", "rewards", "unigrpo", "model", "image_tokenizer"})
     options.phase.settings[section] = trainer.config.value(section, Json());
   options.phase.settings["seed"] = trainer.seed;
-  return {
-      .transformer = std::move(setup), .rewards = rewards, .source = source, .options = std::move(options)};
+  return {.transformer = std::move(setup), .rewards = std::move(rewards), .options = std::move(options)};
 }
 
 UniGrpoStep make_unigrpo_step(UniGrpoSetup setup, Group group) {
   SampleEncoder encoder = setup.transformer.encoder;
   return {make_network(std::move(setup.transformer), std::move(group)), std::move(encoder),
-          RewardSet(setup.rewards, setup.source, "rewards"), std::move(setup.options)};
+          std::move(setup.rewards), std::move(setup.options)};
 }
 
 RunShape run_shape(const UniGrpoSetup& setup, int64_t processes) {

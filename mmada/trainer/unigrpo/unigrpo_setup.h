@@ -27,8 +27,7 @@ namespace mmada {
 ///  - "evaluation": {"prompts": list as above, "seed" (1)}; experiment.evaluate_every counts updates
 struct UniGrpoSetup {
   TransformerSetup transformer;
-  Json rewards;  ///< of RewardSet, which starts what it needs
-  std::string source;
+  RewardSet rewards;
   UniGrpoOptions options;
 };
 /// Reads every field; the tokenizers are loaded.

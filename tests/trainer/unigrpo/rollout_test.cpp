@@ -108,6 +108,8 @@ TEST_CASE("a length is shared by question and reply, in one block of so many tok
 TEST_CASE("rewards see prompt, response, picture, answer and metadata") {
   Setting set;
   set.caption.metadata = {{"scene", 1}};
+  set.question.image = {
+      .width = 1, .height = 1, .channels = 3, .pixels = {1, 2, 3}};  // of a text it is left alone
   const std::vector<RolloutRequest> requests{{&set.text, &set.question, 0}, {&set.picture, &set.caption, 1}};
   const auto responses = set.run(requests);
   const auto samples = reward_samples(requests, responses);
@@ -117,6 +119,8 @@ TEST_CASE("rewards see prompt, response, picture, answer and metadata") {
   CHECK(samples[0].answer == "3");
   CHECK(samples[0].metadata == Json::object());
   CHECK_FALSE(samples[0].image);
+  CHECK(samples[0].shown->pixels == std::vector<uint8_t>{1, 2, 3});
+  CHECK_FALSE(samples[1].shown);
   CHECK(samples[1].task == "t2i");
   CHECK(samples[1].image->pixels == responses[1].image->pixels);
   CHECK(samples[1].metadata == Json{{"scene", 1}});
