@@ -197,10 +197,6 @@ void SftStep::check_lora_base(Fields saved) const {
   saved.finish();
 }
 
-void SftStep::save_model(const std::string& directory) {
-  group().agree("saving the model", stage_model(directory));
-}
-
 std::function<void()> SftStep::stage_model(const std::string& directory) {
   const bool writes = group().rank() == 0;
   const auto model = std::make_shared<Model>(model_);

@@ -41,7 +41,6 @@ class SftStep : public TrainStep {
   StepReport compute(int64_t step) override;
   Json state() const override;
   void restore(const Json& state) override;
-  void save_model(const std::string& directory) override;
   std::function<void()> stage_model(const std::string& directory) override;
   Evaluation evaluate(int64_t step) override;
   bool validates(int64_t step) const override { return options_.validation.due(step); }

@@ -156,6 +156,14 @@ void TokenizerStep::restore(const Json& state) {
   fields.finish();
 }
 
+std::function<void()> TokenizerStep::stage_model(const std::string& directory) {
+  const at::NoGradGuard no_grad;
+  const Magvit2 copy(tokenizer_.config(), tokenizer_.options().device(at::kCPU));
+  const auto copied = copy.parameters(), trained = tokenizer_.parameters();
+  for (size_t i = 0; i < copied.size(); ++i) at::Tensor(copied[i].second).copy_(trained[i].second);
+  return [copy, directory] { save_image_tokenizer(copy, directory); };
+}
+
 MetricValues TokenizerStep::measure(const at::Tensor& codes_Bhw, const at::Tensor& decoded_B3HW) const {
   const at::Tensor error = (decoded_B3HW - held_).to(at::kFloat) / 2;
   const double mse = std::max(1e-12, error.square().mean().item<double>());

@@ -37,12 +37,13 @@ class TokenizerStep : public TrainStep {
   StepReport compute(int64_t step) override;
   Json state() const override;
   void restore(const Json& state) override;
-  void save_model(const std::string& directory) override { save_image_tokenizer(tokenizer_, directory); }
+  std::function<void()> stage_model(const std::string& directory) override;
   /// Peak signal-to-noise ratio (dB, pictures in [0, 1]), LPIPS where it is trained on, and how the codes are
   /// spread over the codebook (number, share, perplexity), on a fixed set of pictures.
   Evaluation evaluate(int64_t step) override;
 
  private:
+  at::Tensor picture(const Sample& sample) const;
   at::Tensor held_pictures() const;
   at::Tensor training_pictures(int64_t first);
   at::Tensor stack(const std::vector<at::Tensor>& pictures) const;
