@@ -11,10 +11,13 @@
 
 namespace mmada {
 
+enum class Fit;  // vision/transforms.h
+
 /// One training example before tokenisation.
 struct Sample {
   std::string text;  ///< t2i: the caption; lm: the document; lm_chat, mmu, r2i: the formatted conversation
   Image image;       ///< t2i, mmu, r2i
+  std::optional<Fit> fit = std::nullopt;  ///< of the picture, where its source says one; none: the data set's
 };
 
 /// A sample still to be read and decoded. It may be called on another thread, together with others of its

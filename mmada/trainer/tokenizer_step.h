@@ -23,7 +23,7 @@ class TokenizerStep : public TrainStep {
     int64_t rows = 8;  ///< pictures per micro-batch
     int64_t micro_batches = 1;
     int64_t resolution = 256;
-    Fit fit = Fit::kClip;
+    Fit fit = Fit::kClip;         ///< of pictures whose source says none
     bool random_crop = false;     ///< of trained pictures, with kClip: anywhere in place of the middle
     bool flip = false;            ///< of trained pictures: half of them mirrored
     int64_t max_train_steps = 1;  ///< of the whole run, for what is annealed
