@@ -214,7 +214,7 @@ void run_preview(const Options& flags) {
                        {"text", sample.text},
                        {"picture", picture ? Json(sheet.size()) : Json(nullptr)}});
       if (picture && !flags.output.empty())
-        sheet.push_back(fit_image(sample.image, flags.size, flags.size, Fit::kPad));
+        sheet.push_back(fit_image(sample.image, flags.size, flags.size, sample.fit.value_or(Fit::kPad)));
     });
   if (!flags.output.empty()) {
     MMADA_CHECK(!sheet.empty(), flags.source, ": found no picture in ", texts.size(),
@@ -257,7 +257,8 @@ void add_data_inspect(CLI::App& data) {
   verb->add_option("--columns", preview->columns, "Pictures in a row")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  verb->add_option("--size", preview->size, "Pixels to a side of each picture")
+  verb->add_option("--size", preview->size,
+                   "Pixels to a side of each picture, brought there by its source's fit [pad]")
       ->check(CLI::Range(8, 4096))
       ->capture_default_str();
 }

@@ -11,12 +11,15 @@
 
 namespace mmada {
 
+enum class Fit;  // vision/transforms.h
+
 /// One training example before tokenisation, or a prompt for reinforcement learning.
 struct Sample {
   std::string text;  ///< t2i: the caption; lm: the document; lm_chat, mmu, r2i: the formatted conversation;
                      ///< of a prompt: the caption, or the user's words alone
   Image image;       ///< t2i, mmu, r2i; of a prompt: what is asked about
-  std::string answer = {};  ///< of a prompt: what its rewards compare with; empty: nothing
+  std::optional<Fit> fit = std::nullopt;  ///< of the picture, where its source says one; none: the data set's
+  std::string answer = {};                ///< of a prompt: what its rewards compare with; empty: nothing
   Json metadata = nullptr;  ///< of a prompt: what else its rewards want to know; an object or null
 };
 

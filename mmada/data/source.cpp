@@ -13,6 +13,7 @@
 #include "mmada/data/shapes_source.h"
 #include "mmada/data/tables.h"
 #include "mmada/data/webdataset.h"
+#include "mmada/vision/transforms.h"
 
 namespace mmada {
 namespace {
@@ -79,6 +80,34 @@ class MixtureSource final : public SampleSource {
   uint64_t index_ = 0;
 };
 
+/// Samples of another source with a fit for those that have none.
+class FittedSource final : public SampleSource {
+ public:
+  FittedSource(std::unique_ptr<SampleSource> source, Fit fit) : source_(std::move(source)), fit_(fit) {}
+
+  Sample next() override { return fitted(source_->next(), fit_); }
+  void skip(int64_t count) override { source_->skip(count); }
+  PendingSample defer() override {
+    return [work = source_->defer(), fit = fit_]() -> std::optional<Sample> {
+      std::optional<Sample> sample = work();
+      if (sample) sample = fitted(std::move(*sample), fit);
+      return sample;
+    };
+  }
+  Json skipped() const override { return source_->skipped(); }
+  Json state() const override { return source_->state(); }
+  void restore(const Json& state) override { source_->restore(state); }
+
+ private:
+  static Sample fitted(Sample sample, Fit fit) {
+    if (!sample.fit) sample.fit = fit;
+    return sample;
+  }
+
+  std::unique_ptr<SampleSource> source_;
+  Fit fit_;
+};
+
 }  // namespace
 
 std::unique_ptr<SampleSource> make_mixture_source(const Json& options, const std::string& source_name,
@@ -136,7 +165,13 @@ std::unique_ptr<SampleSource> make_source(const Json& options, const std::string
   Json plain = options;
   plain.erase("workers");
   plain.erase("prefetch");
+  plain.erase("fit");
+  std::optional<Fit> fit;
+  if (fields.has("fit")) fit = fit_from_name(fields.choice("fit", {"clip", "squash", "pad"}));
+  if (fit && options.value("type", Json()) == "parquet")
+    fields.fail("fit", options.at("fit").dump(), "none: the source has no pictures");
   auto source = make_plain_source(plain, source_name, seed);
+  if (fit) source = std::make_unique<FittedSource>(std::move(source), *fit);
   return workers == 0 ? std::move(source) : make_prefetch_source(std::move(source), workers, ahead);
 }
 

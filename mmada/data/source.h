@@ -23,6 +23,9 @@ namespace mmada {
 /// Every type also takes
 ///  - "workers" (default 0): threads that read and decode ahead (make_prefetch_source)
 ///  - "prefetch" (default four for each worker): how many samples may be ready or on their way
+/// and every type with pictures
+///  - "fit": "clip", "squash" or "pad" (Fit), how its pictures are brought to size (SPEC 6.6: Geo170K's are
+///    padded); default: as the data set says. A mixture's holds for those of its sources that have none.
 std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name, uint64_t seed);
 
 /// {"type": "mixture", "sources": [{"weight": 2, "source": {"type": ...}}, ...]}: the n-th sample comes from

@@ -63,6 +63,14 @@ std::string without_dots(const std::string& name) {
   return plain;
 }
 
+constexpr size_t kBlock = 512;
+
+archive* new_reader(const std::string& source) {
+  archive* const handle = archive_read_new();
+  MMADA_CHECK(handle != nullptr, source, ": no memory for reading an archive");
+  return handle;
+}
+
 }  // namespace
 
 struct TarReader::State {
@@ -72,7 +80,11 @@ struct TarReader::State {
   std::string bytes;
   uint64_t size = 0, offset = 0;
   std::array<char, 1 << 16> window;
-  std::string failure;  ///< of reading, to be told instead of libarchive's own words
+  std::string failure;          ///< of reading, to be told instead of libarchive's own words
+  archive* unpacker = nullptr;  ///< of a gzipped archive: what it gives is read as a plain one
+  std::string_view block;       ///< that it gave last; empty at the end
+  std::string tail;             ///< what it gave before that: two blocks of an archive at most
+  uint64_t unpacked = 0;        ///< bytes that it gave
   archive* handle = nullptr;
   archive_entry* entry = nullptr;
   std::string name;
@@ -80,39 +92,69 @@ struct TarReader::State {
   bool ended = false;
 
   State(std::string source_name, const Limits& bounds) : source(std::move(source_name)), limits(bounds) {}
-  ~State() { archive_read_free(handle); }
+  ~State() {
+    archive_read_free(handle);
+    archive_read_free(unpacker);
+  }
 
+  // gzip, tar and no other: none of the library's many decoders can be reached.
   void open() {
     const Utf8Locale locale;
-    handle = archive_read_new();
-    MMADA_CHECK(handle != nullptr, source, ": no memory for reading an archive");
-    // These two and no other: none of the library's many decoders can be reached.
+    if (is_gzipped()) open_unpacker();
+    handle = new_reader(source);
     archive_read_support_format_tar(handle);
-    archive_read_support_filter_gzip(handle);
-    archive_read_set_read_callback(handle, &State::read_some);
-    archive_read_set_skip_callback(handle, &State::skip_some);
+    archive_read_set_read_callback(handle, unpacker != nullptr ? &State::unpack_some : &State::read_some);
+    if (unpacker == nullptr) archive_read_set_skip_callback(handle, &State::skip_some);
     archive_read_set_callback_data(handle, this);
     if (archive_read_open1(handle) != ARCHIVE_OK) fail("");
   }
 
-  /// Blocks of zeros end an archive. The library takes the end of the file for them, but an archive cut
-  /// between two members ends that way too, or behind a header that only prepares the next one (pax, long
-  /// names). The latter is seen in plain archives: what a gzipped one holds is not had a second time.
-  bool has_end_mark() {
-    constexpr int64_t kBlock = 512;
-    const int64_t end = archive_filter_bytes(handle, 0);
-    if (end <= archive_read_header_position(handle)) return false;
-    if (archive_filter_code(handle, 0) != ARCHIVE_FILTER_NONE) return true;
-    copy(static_cast<uint64_t>(end - kBlock), kBlock);
-    return std::all_of(window.begin(), window.begin() + kBlock, [](char byte) { return byte == 0; });
+  bool is_gzipped() const {
+    std::string magic(2, '\0');
+    if (size >= magic.size()) copy(0, magic.size(), magic.data());
+    return magic == "\x1f\x8b";
   }
 
-  /// Into the window, which the library has no more use for, or asks to be filled.
-  void copy(uint64_t begin, size_t count) {
-    if (file)
-      file->read_at(begin, window.data(), count);
+  void open_unpacker() {
+    unpacker = new_reader(source);
+    archive_read_support_filter_gzip(unpacker);
+    archive_read_support_format_raw(unpacker);
+    archive_read_set_read_callback(unpacker, &State::read_some);
+    archive_read_set_callback_data(unpacker, this);
+    archive_entry* whole = nullptr;
+    const bool opened = archive_read_open1(unpacker) == ARCHIVE_OK &&
+                        archive_read_next_header(unpacker, &whole) == ARCHIVE_OK;
+    if (!opened) fail("");
+  }
+
+  /// Blocks of zeros end an archive. The library takes the end of the file for them, but an archive cut
+  /// between two members ends that way too, or behind a header that only prepares the next one (pax, long
+  /// names).
+  bool has_end_mark() {
+    const int64_t end = archive_filter_bytes(handle, 0);
+    if (end <= archive_read_header_position(handle)) return false;
+    std::string last(kBlock, '?');
+    if (unpacker == nullptr)
+      copy(static_cast<uint64_t>(end) - kBlock, kBlock, last.data());
     else
-      std::memcpy(window.data(), bytes.data() + begin, count);
+      last = unpacked_block(static_cast<uint64_t>(end));
+    return last == std::string(kBlock, '\0');
+  }
+
+  /// The block before `end` of what was unpacked; the library reads no further ahead than one block, so that
+  /// it is there. Nothing where it is not.
+  std::string unpacked_block(uint64_t end) const {
+    const std::string kept = tail + std::string(block);
+    const uint64_t behind = unpacked - end;
+    if (end > unpacked || behind + kBlock > kept.size()) return "";
+    return kept.substr(kept.size() - behind - kBlock, kBlock);
+  }
+
+  void copy(uint64_t begin, size_t count, char* to) const {
+    if (file)
+      file->read_at(begin, to, count);
+    else
+      std::memcpy(to, bytes.data() + begin, count);
   }
 
   static la_ssize_t read_some(archive* a, void* self, const void** data) {
@@ -120,7 +162,7 @@ struct TarReader::State {
     const auto count =
         static_cast<size_t>(std::min<uint64_t>(state.window.size(), state.size - state.offset));
     try {
-      state.copy(state.offset, count);
+      state.copy(state.offset, count, state.window.data());
     } catch (const Error& error) {  // must not fly through C
       state.failure = error.what();
       archive_set_error(a, EIO, "reading failed");
@@ -128,6 +170,25 @@ struct TarReader::State {
     }
     state.offset += count;
     *data = state.window.data();
+    return static_cast<la_ssize_t>(count);
+  }
+
+  /// The next block that the unpacker has.
+  static la_ssize_t unpack_some(archive* a, void* self, const void** data) {
+    auto& state = *static_cast<State*>(self);
+    state.tail += state.block.substr(state.block.size() - std::min(state.block.size(), 2 * kBlock));
+    state.tail.erase(0, state.tail.size() - std::min(state.tail.size(), 2 * kBlock));
+    state.block = {};
+    size_t count = 0;
+    la_int64_t place = 0;
+    const int status = archive_read_data_block(state.unpacker, data, &count, &place);
+    if (status == ARCHIVE_EOF) return 0;
+    if (status != ARCHIVE_OK) {
+      archive_set_error(a, EIO, "%s", archive_error_string(state.unpacker));
+      return -1;
+    }
+    state.block = {static_cast<const char*>(*data), count};
+    state.unpacked += count;
     return static_cast<la_ssize_t>(count);
   }
 
@@ -141,7 +202,7 @@ struct TarReader::State {
   /// Throws libarchive's last error; `member` may be empty.
   [[noreturn]] void fail(const std::string& member) const {
     if (!failure.empty()) throw Error(failure);
-    const char* reason = archive_error_string(handle);
+    const char* reason = archive_error_string(handle != nullptr ? handle : unpacker);
     throw Error(cat(source, ": ", member.empty() ? "" : cat("member ", quote(member), ": "), "found ",
                     reason == nullptr ? "damage" : printable(reason, 300),
                     ", expected a complete tar archive, plain or gzipped"));

@@ -179,10 +179,12 @@ Json conversation_source(const DataPaths& paths, const std::string& data_set) {
   const auto images = paths.images.find(data_set);
   MMADA_CHECK(images != paths.images.end(), paths.source, ": field `dataset.params.", data_set,
               "_images_path`: found nothing, expected the folder of its pictures");
-  return {{"type", "vqa_json"},
-          {"path", captions_of(paths, data_set)},
-          {"images", images->second},
-          {"turns", "random"}};
+  Json source = {{"type", "vqa_json"},
+                 {"path", captions_of(paths, data_set)},
+                 {"images", images->second},
+                 {"turns", "random"}};
+  if (data_set == "geo170k") source["fit"] = "pad";  // the script's; all other pictures are clipped
+  return source;
 }
 
 }  // namespace mmada::published

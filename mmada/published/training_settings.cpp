@@ -8,6 +8,7 @@
 #include "mmada/core/config.h"
 #include "mmada/core/quote.h"
 #include "mmada/published/data_sources.h"
+#include "mmada/published/validation_settings.h"
 
 namespace mmada::published {
 namespace {
@@ -57,8 +58,8 @@ class Converter {
     image_tokenizer["fit"] = "clip";
     config["image_tokenizer"] = image_tokenizer;
     config["attention_mode"] = "additive_one";
-    config["dataset"] = {{"max_seq_length", preprocessing.integer("max_seq_length", 1, 1 << 20)},
-                         {"identical_rank_streams", false}};
+    const int64_t text_budget = preprocessing.integer("max_seq_length", 1, 1 << 20);
+    config["dataset"] = {{"max_seq_length", text_budget}, {"identical_rank_streams", false}};
     skip(preprocessing, "dataset.preprocessing.", {"max_lm_text_length"}, &result_.left_out);
     skip(preprocessing, "dataset.preprocessing.", {"center_crop", "random_flip"}, &result_.unread);
     preprocessing.finish();
@@ -69,6 +70,7 @@ class Converter {
     dataset.finish();
     Fields training = root_.object("training");
     config["dataset"]["flows"] = flows(training, paths, classes);
+    config["validation"] = validation(training, text_budget);
     config["loss"] = {{"compat", "reference"}};
     config["optimizer"] = optimizer();
     config["lr_scheduler"] = lr_scheduler(config["optimizer"]["learning_rate"].get<double>());
@@ -77,7 +79,7 @@ class Converter {
     config["device"] = "cuda";
     config["sharding"] = {{"zero", 3}, {"recompute", "norms_and_swiglu"}};
     finish_training(training);
-    skip(root_, "", {"wandb", "validation"}, &result_.left_out);
+    skip(root_, "", {"wandb"}, &result_.left_out);
     root_.finish();
     return std::move(result_);
   }
@@ -116,9 +118,9 @@ class Converter {
     if (has("/experiment/resume_from_checkpoint") && resume.is_null())
       json["resume_from_checkpoint"] = "none";
     skip(fields, "experiment.",
-         {"project", "name", "max_train_examples_t2i", "max_train_examples_mmu", "generate_every",
-          "log_grad_norm_every"},
+         {"project", "name", "max_train_examples_t2i", "max_train_examples_mmu", "log_grad_norm_every"},
          &result_.left_out);
+    validation_.every = fields.integer("generate_every", 0, kMax, 0);
     skip(fields, "experiment.", {"eval_every", "val_every", "max_val_examples_t2i"}, &result_.unread);
     fields.finish();
     return json;
@@ -158,10 +160,9 @@ class Converter {
     if (const int64_t own = fields.integer("resolution", 1, 1 << 14, resolution); own != resolution)
       fields.fail("resolution", cat(own), cat(resolution, ", as in dataset.preprocessing"));
     skip(fields, "dataset.params.",
-         {"external_text_to_image_2M_512_caption_path", "validation_prompts_file", "mmu_image_root",
-          "mmu_validation_prompts_file", "lm_chat_validation_jsonl", "num_workers", "pin_memory",
-          "persistent_workers"},
+         {"external_text_to_image_2M_512_caption_path", "num_workers", "pin_memory", "persistent_workers"},
          &result_.left_out);
+    read_validation_paths(fields, &validation_);
     skip(fields, "dataset.params.", {"add_caption_prompt"}, &result_.unread);
     fields.finish();
     return paths;
@@ -229,6 +230,24 @@ class Converter {
     return list;
   }
 
+  Json validation(Fields& training, int64_t text_budget) {
+    read_validation_numbers(training, &validation_);
+    validation_.mask_schedule = result_.config["dataset"]["flows"][0]["mask_schedule"];
+    if (validation_.questions.empty() || validation_.chat_file.empty())
+      note(
+          "Questions about pictures and chats during training are asked as far as the file names them "
+          "(mmu_validation_prompts_file with mmu_image_root, lm_chat_validation_jsonl).");
+    const bool early = result_.stage == Stage::k1 || result_.stage == Stage::k2;
+    if (early && !validation_.chat_file.empty())
+      result_.left_out.push_back("dataset.params.lm_chat_validation_jsonl");
+    Fields scores = root_.object("validation");
+    if (scores.has("quantative_prompts_file"))
+      note("The scores over validation.quantative_prompts_file (CLIPScore, ImageReward) are not taken over.");
+    skip(scores, "validation.", {"quantative_prompts_file", "quantative_batch_size"}, &result_.left_out);
+    scores.finish();
+    return validation_section(validation_, result_.stage, text_budget);
+  }
+
   Json optimizer() {
     Fields fields = root_.object("optimizer");
     fields.choice("name", {"adamw"});
@@ -280,10 +299,7 @@ class Converter {
     training.choice("noise_type", {"mask"}, "mask");
     if (training.boolean("overfit_one_batch", false)) training.fail("overfit_one_batch", "true", "false");
     training.ignore("max_grad_norm");
-    skip(training, "training.",
-         {"enable_tf32", "guidance_scale", "generation_timesteps", "generation_temperature",
-          "eval_mask_ratios"},
-         &result_.left_out);
+    skip(training, "training.", {"enable_tf32", "eval_mask_ratios"}, &result_.left_out);
     skip(training, "training.", {"label_smoothing", "validation_seed"}, &result_.unread);
     training.finish();
   }
@@ -292,6 +308,7 @@ class Converter {
   Json resolved_;
   Fields root_;
   int64_t gpus_;
+  PublishedValidation validation_;
   ConvertedSettings result_;
 };
 
@@ -322,9 +339,6 @@ ConvertedSettings convert_training_settings(const Json& settings, const std::str
        cat("From the script (", entry(converted.stage).script,
            ") and not from the file: attention_mode, loss, fit, decay_*, sources' formats, and that "
            "rows have random streams of their own.")});
-  converted.notes.push_back(
-      "What is drawn and answered during training is not taken over: add the field `validation` by hand, as "
-      "configs/train have it.");
   converted.notes.push_back(
       "To be brought: data/caption_questions.json (a list of caption questions), and pictures as these paths "
       "name them.");

@@ -13,17 +13,18 @@
 namespace mmada {
 namespace {
 
-std::string picture_key(const Image& image) {
+/// The digest of the picture, then the fit.
+std::string picture_key(const Image& image, Fit fit) {
   Sha256 hash;
   const int64_t sizes[] = {image.width, image.height, image.channels};
   hash.update(sizes, sizeof sizes);
   hash.update(image.pixels.data(), image.pixels.size());
   const auto digest = hash.digest();
-  return {digest.begin(), digest.end()};
+  return std::string(digest.begin(), digest.end()) + fit_name(fit);
 }
 
 /// All that a picture's codes depend on besides the picture.
-Json code_setup(const Magvit2& tokenizer, const SampleEncoder::Options& options) {
+Json code_setup(const Magvit2& tokenizer, int64_t resolution, Fit fit) {
   Sha256 hash;
   for (const auto& [name, tensor] : tokenizer.parameters()) {
     const at::Tensor weights = tensor.to(at::kCPU).contiguous();
@@ -35,8 +36,8 @@ Json code_setup(const Magvit2& tokenizer, const SampleEncoder::Options& options)
           {"weights_sha256", hex(hash.digest())},
           {"dtype", c10::toString(c10::typeMetaToScalarType(tokenizer.options().dtype()))},
           {"device", c10::DeviceTypeName(tokenizer.options().device().type(), /*lower_case=*/true)},
-          {"resolution", options.resolution},
-          {"fit", fit_name(options.fit)}};
+          {"resolution", resolution},
+          {"fit", fit_name(fit)}};
 }
 
 int64_t occurrences(const std::string& text, const std::string& part) {
@@ -109,8 +110,9 @@ int64_t SampleEncoder::image_tokens() const {
   return side * side;
 }
 
-CodeCache::Codes SampleEncoder::encode_picture(const Image& image) const {
-  const at::Tensor pixels = image_to_tensor(image, options_.resolution, options_.resolution, options_.fit);
+CodeCache::Codes SampleEncoder::encode_picture(const Sample& sample) const {
+  const at::Tensor pixels =
+      image_to_tensor(sample.image, options_.resolution, options_.resolution, fit_of(sample));
   const at::Tensor codes =
       image_tokenizer_->encode(pixels.unsqueeze(0).to(image_tokenizer_->options().device()))
           .to(at::kCPU)
@@ -118,35 +120,43 @@ CodeCache::Codes SampleEncoder::encode_picture(const Image& image) const {
   return {codes.const_data_ptr<int64_t>(), codes.const_data_ptr<int64_t>() + codes.numel()};
 }
 
-/// What memory does not hold comes from the disk; what is not there either is encoded, and goes to both.
-std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Image*>& images) {
-  const at::NoGradGuard no_grad;
-  if (disk_ == nullptr && !options_.cached_codes.empty() && !images.empty()) {
-    disk_ = std::make_shared<CodeCache>(options_.cached_codes, code_setup(*image_tokenizer_, options_),
-                                        image_tokens());
-    disk_->log_to(log_);
+/// The codes kept on disk of pictures with this fit; null: none are kept.
+CodeCache* SampleEncoder::disk(Fit fit) {
+  if (options_.cached_codes.empty()) return nullptr;
+  auto& disk = disks_[fit];
+  if (disk == nullptr) {
+    disk = std::make_shared<CodeCache>(
+        options_.cached_codes, code_setup(*image_tokenizer_, options_.resolution, fit), image_tokens());
+    disk->log_to(log_);
   }
+  return disk.get();
+}
+
+/// What memory does not hold comes from the disk; what is not there either is encoded, and goes to both.
+std::vector<TokenIds> SampleEncoder::encode_pictures(const std::vector<const Sample*>& samples) {
+  const at::NoGradGuard no_grad;
   std::vector<TokenIds> encoded;
-  std::vector<std::pair<CodeCache::Key, CodeCache::Codes>> fresh;
-  for (const Image* image : images) {
-    const std::string key = picture_key(*image);
+  std::map<CodeCache*, std::vector<std::pair<CodeCache::Key, CodeCache::Codes>>> fresh;
+  for (const Sample* sample : samples) {
+    CodeCache* const kept = disk(fit_of(*sample));
+    const std::string key = picture_key(sample->image, fit_of(*sample));
     if (const auto known = cache_.find(key); known != cache_.end()) {
       encoded.push_back(known->second);
       continue;
     }
     CodeCache::Key half;
     std::copy_n(key.begin(), half.size(), half.begin());
-    std::optional<CodeCache::Codes> codes = disk_ == nullptr ? std::nullopt : disk_->find(half);
+    std::optional<CodeCache::Codes> codes = kept == nullptr ? std::nullopt : kept->find(half);
     if (!codes) {
-      codes = encode_picture(*image);
-      if (disk_ != nullptr) fresh.emplace_back(half, *codes);
+      codes = encode_picture(*sample);
+      if (kept != nullptr) fresh[kept].emplace_back(half, *codes);
     }
     TokenIds ids(codes->begin(), codes->end());
     for (int64_t& id : ids) id += layout_.image_token_offset;
     encoded.push_back(std::move(ids));
     if (static_cast<int64_t>(cache_.size()) < options_.cached_pictures) cache_.emplace(key, encoded.back());
   }
-  if (disk_ != nullptr) disk_->put(fresh);
+  for (const auto& [kept, pictures] : fresh) kept->put(pictures);
   return encoded;
 }
 
@@ -156,7 +166,7 @@ std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samp
   const auto masked = word_ids(*tokenizer_, masked_words, "masked_words");
   const auto unlearned = word_ids(*tokenizer_, unlearned_words, "unlearned_words");
   std::vector<EncodedSample> encoded(samples.size());
-  std::vector<const Image*> images;
+  std::vector<const Sample*> pictured;
   std::vector<size_t> owners;
   for (size_t i = 0; i < samples.size(); ++i) {
     encoded[i].text = tokenizer_->encode(samples[i].text);
@@ -167,10 +177,10 @@ std::vector<EncodedSample> SampleEncoder::encode(const std::vector<Sample>& samp
     if (samples[i].image.pixels.empty()) continue;
     MMADA_CHECK(image_tokenizer_ != nullptr,
                 "training: found a sample with a picture, expected an image tokenizer");
-    images.push_back(&samples[i].image);
+    pictured.push_back(&samples[i]);
     owners.push_back(i);
   }
-  std::vector<TokenIds> pictures = encode_pictures(images);
+  std::vector<TokenIds> pictures = encode_pictures(pictured);
   for (size_t j = 0; j < owners.size(); ++j) encoded[owners[j]].image = std::move(pictures[j]);
   return encoded;
 }

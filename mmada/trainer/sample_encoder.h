@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -43,8 +44,8 @@ std::vector<int64_t> word_ids(const Tokenizer& tokenizer, const std::vector<std:
 class SampleEncoder {
  public:
   struct Options {
-    int64_t resolution = 256;  ///< side of the square picture that is encoded
-    Fit fit = Fit::kClip;
+    int64_t resolution = 256;           ///< side of the square picture that is encoded
+    Fit fit = Fit::kClip;               ///< of pictures whose source says none
     int64_t cached_pictures = 1 << 16;  ///< in memory
     std::string cached_codes;           ///< folder of a CodeCache; empty: none
   };
@@ -66,16 +67,18 @@ class SampleEncoder {
   int64_t image_tokens() const;
 
  private:
-  CodeCache::Codes encode_picture(const Image& image) const;
-  std::vector<TokenIds> encode_pictures(const std::vector<const Image*>& images);
+  Fit fit_of(const Sample& sample) const { return sample.fit.value_or(options_.fit); }
+  CodeCache::Codes encode_picture(const Sample& sample) const;
+  CodeCache* disk(Fit fit);
+  std::vector<TokenIds> encode_pictures(const std::vector<const Sample*>& samples);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const Magvit2> image_tokenizer_;
   TokenLayout layout_;
   Options options_;
-  std::unordered_map<std::string, TokenIds> cache_;  ///< by SHA-256 of the pixels
+  std::unordered_map<std::string, TokenIds> cache_;  ///< by SHA-256 of the pixels, and the fit
   std::ostream* log_ = nullptr;
-  std::shared_ptr<CodeCache> disk_;  ///< null: none; by the first half of the same key
+  std::map<Fit, std::shared_ptr<CodeCache>> disks_;  ///< opened when asked; by the first half of the same key
 };
 
 }  // namespace mmada

@@ -5,9 +5,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "mmada/core/check.h"
+#include "mmada/trainer/sample_encoder.h"
 #include "mmada/vision/contact_sheet.h"
 
 namespace mmada {
@@ -80,14 +82,17 @@ at::Tensor TokenizerStep::stack(const std::vector<at::Tensor>& pictures) const {
   return at::stack(pictures).to(tokenizer_.options());
 }
 
+at::Tensor TokenizerStep::picture(const Sample& sample) const {
+  return image_to_tensor(sample.image, options_.resolution, options_.resolution,
+                         sample.fit.value_or(options_.fit));
+}
+
 /// The source's first pictures, in a resumed run too; its position stays.
 at::Tensor TokenizerStep::held_pictures() const {
   const Json position = source_->state();
   source_->restore(beginning_);
   std::vector<at::Tensor> pictures;
-  for (int64_t i = 0; i < kHeldPictures; ++i)
-    pictures.push_back(
-        image_to_tensor(source_->next().image, options_.resolution, options_.resolution, options_.fit));
+  for (int64_t i = 0; i < kHeldPictures; ++i) pictures.push_back(picture(source_->next()));
   source_->restore(position);
   return stack(pictures);
 }
@@ -97,14 +102,17 @@ at::Tensor TokenizerStep::training_pictures(int64_t first) {
   std::vector<at::Tensor> pictures;
   const int64_t side = options_.resolution;
   for (int64_t i = 0; i < options_.rows; ++i) {
-    const Image image = source_->next().image;
+    const Sample sample = source_->next();
+    MMADA_CHECK(!options_.random_crop || sample.fit.value_or(Fit::kClip) == Fit::kClip,
+                "image tokenizer training: found a source with the fit ", fit_name(*sample.fit),
+                " beside `random_crop`, expected clip: the others leave nothing to cut");
     Rng rng(options_.seed, "augment", static_cast<uint64_t>(first + i));
     Cut cut;
     if (options_.random_crop) cut.across = rng.uniform(), cut.down = rng.uniform();
     const bool mirrored = options_.flip && rng.uniform() < 0.5;
-    const at::Tensor picture = options_.random_crop ? cut_to_tensor(image, side, side, cut)
-                                                    : image_to_tensor(image, side, side, options_.fit);
-    pictures.push_back(mirrored ? picture.flip({2}) : picture);
+    const at::Tensor pixels =
+        options_.random_crop ? cut_to_tensor(sample.image, side, side, cut) : picture(sample);
+    pictures.push_back(mirrored ? pixels.flip({2}) : pixels);
   }
   return stack(pictures);
 }
@@ -113,7 +121,9 @@ void TokenizerStep::micro_batch(int64_t step, int64_t micro, double share, StepR
   const double progress =
       std::min(1.0, static_cast<double>(step) / static_cast<double>(options_.max_train_steps));
   const int64_t batch = step * options_.micro_batches + micro;
+  const auto begin = std::chrono::steady_clock::now();
   const at::Tensor images = training_pictures(batch * options_.rows);
+  report->data_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   Rng rng(options_.seed, "soften", static_cast<uint64_t>(batch));
   const TokenizerLoss loss =
       tokenizer_loss(tokenizer_, images, options_.loss, progress, rng, perceptual_ ? &*perceptual_ : nullptr);
@@ -154,6 +164,14 @@ void TokenizerStep::restore(const Json& state) {
   source_->restore(position);
   if (adversary_) adversary_->restore(fields.object("adversary"));
   fields.finish();
+}
+
+std::function<void()> TokenizerStep::stage_model(const std::string& directory) {
+  const at::NoGradGuard no_grad;
+  const Magvit2 copy(tokenizer_.config(), tokenizer_.options().device(at::kCPU));
+  const auto copied = copy.parameters(), trained = tokenizer_.parameters();
+  for (size_t i = 0; i < copied.size(); ++i) at::Tensor(copied[i].second).copy_(trained[i].second);
+  return [copy, directory] { save_image_tokenizer(copy, directory); };
 }
 
 MetricValues TokenizerStep::measure(const at::Tensor& codes_Bhw, const at::Tensor& decoded_B3HW) const {

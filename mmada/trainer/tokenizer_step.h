@@ -23,7 +23,7 @@ class TokenizerStep : public TrainStep {
     int64_t rows = 8;  ///< pictures per micro-batch
     int64_t micro_batches = 1;
     int64_t resolution = 256;
-    Fit fit = Fit::kClip;
+    Fit fit = Fit::kClip;         ///< of pictures whose source says none
     bool random_crop = false;     ///< of trained pictures, with kClip: anywhere in place of the middle
     bool flip = false;            ///< of trained pictures: half of them mirrored
     int64_t max_train_steps = 1;  ///< of the whole run, for what is annealed
@@ -37,12 +37,13 @@ class TokenizerStep : public TrainStep {
   StepReport compute(int64_t step) override;
   Json state() const override;
   void restore(const Json& state) override;
-  void save_model(const std::string& directory) override { save_image_tokenizer(tokenizer_, directory); }
+  std::function<void()> stage_model(const std::string& directory) override;
   /// Peak signal-to-noise ratio (dB, pictures in [0, 1]), LPIPS where it is trained on, and how the codes are
   /// spread over the codebook (number, share, perplexity), on a fixed set of pictures.
   Evaluation evaluate(int64_t step) override;
 
  private:
+  at::Tensor picture(const Sample& sample) const;
   at::Tensor held_pictures() const;
   at::Tensor training_pictures(int64_t first);
   at::Tensor stack(const std::vector<at::Tensor>& pictures) const;

@@ -63,14 +63,12 @@ class TrainStep {
   virtual void restore(const Json& state) = 0;
   /// Tensors that are saved beside those of parameters() and the optimizer, and read back in place.
   virtual std::vector<CheckpointTensor> tensors() const { return {}; }
-  /// Writes the model in its published layout into a new or existing directory, in rank 0.
-  virtual void save_model(const std::string& directory) = 0;
-  /// save_model() in two parts: copies the weights as they are now and returns what writes the copies, which
-  /// another thread calls while training goes on. This one has written everything when it returns.
-  virtual std::function<void()> stage_model(const std::string& directory) {
-    save_model(directory);
-    return [] {};
-  }
+  /// Copies the weights as they are now, and returns what writes the copies as a model in its published
+  /// layout into a new or existing directory, in rank 0: another thread may call it while training goes on,
+  /// and it has written everything when it returns.
+  virtual std::function<void()> stage_model(const std::string& directory) = 0;
+  /// stage_model() and its writing at once; throws in all processes where it failed in one.
+  void save_model(const std::string& directory) { group().agree("saving the model", stage_model(directory)); }
   /// Measures the current weights; changes no state. What was found is rank 0's.
   virtual Evaluation evaluate(int64_t step) = 0;
   /// Whether validate() is wanted after this step.

@@ -5,10 +5,6 @@
 
 namespace mmada {
 
-void TransformerStep::save_model(const std::string& directory) {
-  group().agree("saving the model", stage_model(directory));
-}
-
 std::function<void()> TransformerStep::stage_model(const std::string& directory) {
   const bool writes = group().rank() == 0;
   const auto model = std::make_shared<Model>(network_.model);

@@ -24,7 +24,6 @@ class TransformerStep : public TrainStep {
 
   std::vector<TrainedTensor> parameters() const override { return trained_pieces(*network_.transformer); }
   const Group& group() const override { return network_.transformer->shards().group(); }
-  void save_model(const std::string& directory) override;
   std::function<void()> stage_model(const std::string& directory) override;
 
   ShardedTransformer& transformer() const { return *network_.transformer; }

@@ -11,6 +11,7 @@
 #include "mmada/data/jsonl.h"
 #include "mmada/diffusion/schedule.h"
 #include "mmada/formats/atomic_file.h"
+#include "mmada/trainer/sample_encoder.h"
 #include "mmada/trainer/sampler_field.h"
 #include "mmada/vision/contact_sheet.h"
 #include "mmada/vision/transforms.h"
@@ -140,7 +141,9 @@ void show_panels(const Generator& generate, const ValidationOptions& options,
   std::vector<Request> requests;
   std::vector<CodeGrid> grids;
   for (size_t i = 0; i < samples.size(); ++i) {
-    grids.push_back(generate.encode(samples[i].image, options.pictures));
+    ImageOptions fitted = options.pictures;
+    if (samples[i].fit) fitted.fit = fit_name(*samples[i].fit);
+    grids.push_back(generate.encode(samples[i].image, fitted));
     ImageRequest request{generate.encode_text(samples[i].text), {}, options.pictures};
     const auto most = static_cast<size_t>(options.pictures.max_text_length - 2);
     if (request.caption.size() > most) request.caption.resize(most);
@@ -154,7 +157,7 @@ void show_panels(const Generator& generate, const ValidationOptions& options,
   for (size_t i = 0; i < samples.size(); ++i) {
     const Image reconstruction = generate.decode(grids[i]);
     const Image original = fit_image(samples[i].image, reconstruction.height, reconstruction.width,
-                                     fit_from_name(options.pictures.fit));
+                                     samples[i].fit.value_or(fit_from_name(options.pictures.fit)));
     const std::string file = output->picture(
         cat("panel-", i), contact_sheet({original, reconstruction, std::move(predicted[i])}, {.columns = 3}));
     output->line({{"task", "panel"},

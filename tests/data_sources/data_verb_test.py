@@ -163,6 +163,14 @@ def test_preview_shows_pictures_with_their_texts(tmp_path):
         row, column = divmod(entry["picture"], 2)
         center = sheet.getpixel((2 + 10 * column + 4, 2 + 10 * row + 4))
         assert abs(center[0] - 60 * ["zero", "one", "two"].index(entry["text"])) < 25  # the white around it reaches in
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    fitted = folder(wide, ["one"])
+    Image.new("RGB", (40, 20), (10, 200, 30)).save(next(wide.glob("*.png")))
+    for fit, corner in (("pad", (255, 255, 255)), ("clip", (10, 200, 30)), ("squash", (10, 200, 30)), (None, (255, 255, 255))):
+        inspect("preview", json.dumps(fitted | ({"fit": fit} if fit else {})), "-n", 1, "-o", tmp_path / "fit.png", "--columns", 1, "--size", 20)
+        pixel = Image.open(tmp_path / "fit.png").getpixel((2 + 10, 2 + 1))
+        assert max(abs(a - b) for a, b in zip(pixel, corner)) < 3, (fit, pixel)
     text_only = inspect("preview", '{"type": "shapes", "task": "arithmetic"}', "-n", 2).stdout
     assert text_only.count("what is ") == 2
     failed = inspect("preview", '{"type": "shapes", "task": "arithmetic"}', "-n", 2, "-o", tmp_path / "none.png", status=1)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/data/tables.h"
 
+#include <algorithm>
 #include <set>
 
 #include "mmada/data/conversation.h"
 #include "mmada/data/source.h"
 #include "mmada/formats/atomic_file.h"
+#include "mmada/vision/transforms.h"
 #include "tests/data_sources/draw.h"
 #include "tests/formats/expect_error.h"
 
@@ -62,6 +64,60 @@ TEST_CASE("a random number of leading turns of a visual conversation is kept, it
   for (int i = 0; i < 7; ++i) again->next();
   resumed->restore(again->state());
   for (int i = 0; i < 20; ++i) CHECK(again->next().text == resumed->next().text);
+}
+
+TEST_CASE("a source's own fit goes with each of its pictures, however they are drawn") {
+  const std::string folder = with_pictures("fits");
+  const std::string item =
+      R"([{"image": "a.png", "conversations": [)" + turn("human", "x") + "," + turn("gpt", "y") + "]}]";
+  CHECK_FALSE(open("vqa_json", folder + "/vqa.json", item)->next().fit.has_value());
+  for (const Json& workers : {Json{{"fit", "pad"}}, Json{{"fit", "pad"}, {"workers", 2}}}) {
+    auto source = open("vqa_json", folder + "/vqa.json", item, workers);
+    CHECK((source->next().fit == Fit::kPad));
+    source->skip(3);
+    CHECK((source->next().fit == Fit::kPad));
+    const Json state = source->state();
+    CHECK(state.at("epoch") == 5);
+    source->restore(state);
+    const PendingSample later = source->defer();
+    CHECK((later()->fit == Fit::kPad));
+  }
+  expect_error(
+      [&] {
+        open("vqa_json", folder + "/vqa.json", item, {{"fit", "stretch"}});
+      },
+      {"test: field `fit`", "\"stretch\"", "\"squash\""});
+}
+
+TEST_CASE("a mixture's fit holds for those of its sources that have none") {
+  const Json shapes = {{"type", "shapes"}, {"task", "caption"}};
+  Json padded = shapes;
+  padded["fit"] = "pad";
+  const auto fits = [&](const Json& extra) {
+    Json mixture = {{"type", "mixture"}};
+    mixture["sources"] = {Json{{"source", shapes}}, Json{{"source", padded}}};
+    mixture.update(extra);
+    const auto source = make_source(mixture, "test", 7);
+    std::string drawn;
+    for (int i = 0; i < 40; ++i) {
+      const auto fit = source->next().fit;
+      drawn += !fit ? '-' : *fit == Fit::kPad ? 'p' : *fit == Fit::kSquash ? 's' : 'c';
+    }
+    return drawn;
+  };
+  std::string expected = fits(Json::object());
+  CHECK(expected.find_first_not_of("-p") == std::string::npos);
+  REQUIRE((expected.find('-') != std::string::npos && expected.find('p') != std::string::npos));
+  std::ranges::replace(expected, '-', 's');
+  CHECK(fits({{"fit", "squash"}}) == expected);
+}
+
+TEST_CASE("a source without pictures takes no fit") {
+  expect_error(
+      [] {
+        make_source({{"type", "parquet"}, {"path", "x.parquet"}, {"fit", "pad"}}, "test", 7);
+      },
+      {"test: field `fit`", "\"pad\"", "no pictures"});
 }
 
 TEST_CASE("mistakes in visual conversations are named with their item") {

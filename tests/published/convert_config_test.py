@@ -49,10 +49,36 @@ def test_every_published_stage_becomes_our_configuration_of_it_field_by_field(tm
         answer = json.loads(convert(SETTINGS / f"{name}.yaml", "-o", tmp_path / "out.json", "--json", *flags).stdout)
         assert answer["stage"] == stage
         ours, expected = read(tmp_path / "out.json"), read(ROOT / f"configs/train/{name}.json")
-        del expected["validation"]  # of files of our own naming: a comment says that it is not taken over
+        del ours["validation"], expected["validation"]  # see below
         assert ours.keys() == expected.keys()
         for key in expected:
             assert ours[key] == expected[key], key
+
+
+def sampler(name_or_fields):
+    """Its fields, without those that a sampler has by itself."""
+    fields = read(ROOT / f"configs/sampler/{name_or_fields}.json") if isinstance(name_or_fields, str) else name_or_fields
+    return {key: value for key, value in fields.items() if key != "task" and not (key in ("temperature", "cfg_scale") and value == 0)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_drawn_and_answered_during_training_is_that_of_our_configuration(tmp_path, name):
+    prompts = "    validation_prompts_file: validation/text2image_prompts.txt\n"
+    asked = ("    mmu_image_root: data/validation/images\n    mmu_validation_prompts_file: data/validation/questions.json\n"
+             "    lm_chat_validation_jsonl: data/validation/chat.jsonl\n")
+    ours = converted(tmp_path, prompts, prompts.replace("validation/text2image_", "data/validation/") + asked, name=name)["validation"]
+    expected = read(ROOT / f"configs/train/{name}.json")["validation"]
+    for key in ("pictures", "answers", "chat"):
+        assert sampler(ours.pop(key, {})) == sampler(expected.pop(key, {})), key
+    assert ours == expected
+
+
+def test_what_is_not_asked_for_is_not_answered_and_scores_are_named_as_left_out(tmp_path):
+    done = convert(SETTINGS / "mixed_cot_text.yaml", "-o", tmp_path / "out.json", "--json")
+    assert set(read(tmp_path / "out.json")["validation"]) == {"every", "prompts_file", "panels", "pictures"}
+    assert "validation.quantative_prompts_file (CLIPScore, ImageReward) are not taken over" in done.stderr
+    assert "lm_chat_validation_jsonl" in done.stderr
+    assert {"validation.quantative_prompts_file", "validation.quantative_batch_size"} <= set(json.loads(done.stdout)["left_out"])
 
 
 def test_comments_and_stderr_say_what_was_decided_and_left_out(tmp_path):
@@ -61,7 +87,6 @@ def test_comments_and_stderr_say_what_was_decided_and_left_out(tmp_path):
     comments = text[: text.index("{\n")]
     assert "from stage1_imagenet.yaml, the published settings of stage 1." in comments
     assert "mmada convert grow --model LLaDA-8B-Instruct --vocab-size 134656 -o LLaDA-8B-Instruct-grown" in comments
-    assert "add the field `validation` by hand" in comments
     assert "min_lr_scale is not in the file" in comments and "deduced" in comments
     unread = next(line for line in comments.splitlines() if "read by nothing" in line)
     assert unread == ("// Left out, read by nothing there: experiment.eval_every, model.gradient_checkpointing, dataset.preprocessing.center_crop, "
@@ -88,6 +113,11 @@ def test_rows_are_those_of_all_gpus(tmp_path):
     ("min_masking_rate: 0.0", "predict_all_tokens: True", ("dataset", "flows", 0, "predict_all_tokens"), True),
     ("min_masking_rate: 0.0", "mask_schedule: sigmoid", ("dataset", "flows", 0, "mask_schedule"), "sigmoid"),
     ("\noptimizer:", "\nmask_schedule: {schedule: linear}\n\noptimizer:", ("dataset", "flows", 0, "mask_schedule"), "linear"),
+    ("generate_every: 1000", "generate_every: 30", ("validation", "every"), 30),
+    ("generation_timesteps: 12", "generation_timesteps: 8", ("validation", "pictures", "steps"), 8),
+    ("guidance_scale: 3", "guidance_scale: 2.5", ("validation", "pictures", "guidance_scale"), 2.5),
+    ("guidance_scale: 3", "guidance_scale: 3\n  generation_temperature: 0.5", ("validation", "pictures", "temperature"), 0.5),
+    ("\noptimizer:", "\nmask_schedule: {schedule: linear}\n\noptimizer:", ("validation", "pictures", "schedule"), "linear"),
     ("shuffle_buffer_size: 1000", "shuffle_buffer_size: 50", ("dataset", "flows", 0, "source", "sources", 1, "source", "buffer"), 50),
 ])
 def test_what_the_file_says_is_taken(tmp_path, old, new, place, value):
@@ -115,6 +145,8 @@ def test_a_stage_can_be_said_where_the_keys_tell_another(tmp_path):
     ("learning_rate: ${optimizer.params.learning_rate}", "learning_rate: ${optimizer.params.lr}", ["changed.yaml", "optimizer.params.lr"]),
     ("resolution: ${dataset.preprocessing.resolution}", "resolution: 512", ["`dataset.params.resolution`", "512", "256"]),
     ("    external_cc12m_caption_path: data/cc12m_captions\n", "", ["`dataset.params.external_cc12m_caption_path`", "nothing"]),
+    ("pin_memory: True", "pin_memory: True\n    mmu_image_root: data/x", ["`dataset.params.mmu_validation_prompts_file`", "nothing", "mmu_image_root"]),
+    ("guidance_scale: 3", "guidance_scale: -3", ["`training.guidance_scale`", "-3"]),
     ("overfit_one_batch: False", "overfit_one_batch: True", ["`training.overfit_one_batch`", "true"]),
     ("vq_model_name: magvitv2", "vq_model_name: magvitv2\n    pretrained_model_path: vq.pt", ["`model.vq_model.pretrained_model_path`", "convert_checkpoint.py"]),
     ("num_new_special_tokens: 0", "num_new_special_tokens: 2", ["`model.mmada.num_new_special_tokens`", "2"]),

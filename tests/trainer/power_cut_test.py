@@ -3,6 +3,7 @@
 random moments; what the copy holds is what a disk would. No acknowledged checkpoint is lost, no half one shows.
 
 MMADA_FULL=1: 100 cuts, and 25 of a writer whose fsync does nothing, which has to lose some."""
+import os
 import random
 import re
 import shutil
@@ -44,13 +45,14 @@ def cut(blank, folder, after, strace=""):
     disk.mkdir(exist_ok=True)
     shutil.rmtree(kept, ignore_errors=True)
     writer = " ".join(f"'{part}'" for part in command(disk / "run", 100000))
-    process = subprocess.Popen(in_namespace(f"mount -o loop '{image}' '{disk}' && exec {strace} {writer}"), stdout=subprocess.PIPE)
+    script = f"mount -o loop '{image}' '{disk}' && exec {strace} {writer}"
+    process = subprocess.Popen(in_namespace(script), stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout.readline() == b"loaded 0\n"
     first = process.stdout.readline()
     time.sleep(after)
-    process.send_signal(signal.SIGSTOP)  # copying takes a moment, in which a running writer would go on
+    os.killpg(process.pid, signal.SIGSTOP)  # copying takes a moment, in which a running writer would go on
     shutil.copy(image, copy)
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # strace's death alone would leave the writer running
     told = (first + process.communicate()[0]).decode()
     look = subprocess.run(in_namespace(f"mount -o loop '{copy}' '{disk}' && cp -r '{disk}/run' '{kept}'"), capture_output=True, text=True)
     return max(map(int, re.findall(r"saved (\d+)", told))), look, kept

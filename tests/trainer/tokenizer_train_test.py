@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from train_test import losses, train, weights_hash
+from train_test import losses, metrics, train, weights_hash
 
 RECIPE = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "train", "image_tokenizer_256.json")
 STEPS, SAVED = 6, 3
@@ -49,6 +49,17 @@ def small(run, lpips_folder, *more):
 def straight(root, lpips_folder):
     train(RECIPE, *small(root / "straight", lpips_folder))
     return root / "straight"
+
+
+def test_the_share_of_time_that_pictures_take_is_reported(straight):
+    shares = [entry["data_share"] for entry in metrics(straight).values() if "data_share" in entry]
+    assert len(shares) == STEPS and all(0 < share < 1 for share in shares)
+
+
+def test_random_crops_of_a_source_with_another_fit_are_refused(root, lpips_folder):
+    padded = 'dataset.source={"type": "shapes", "task": "picture", "fit": "pad"}'
+    log = train(RECIPE, *small(root / "padded", lpips_folder, padded, "dataset.random_crop=true"), check=1)
+    assert "the fit pad beside `random_crop`" in log
 
 
 def state(run, step):

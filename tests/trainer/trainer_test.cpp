@@ -69,7 +69,9 @@ class Pull final : public TrainStep {
 
   Json state() const override { return Json::object(); }
   void restore(const Json&) override {}
-  void save_model(const std::string&) override {}
+  std::function<void()> stage_model(const std::string&) override {
+    return [] {};
+  }
   Evaluation evaluate(int64_t) override { return {}; }
 
   /// This process's piece as each step found it, and at the end.

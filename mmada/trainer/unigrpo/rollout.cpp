@@ -52,7 +52,12 @@ Request Rollout::text_request(const RolloutRequest& request) const {
   if (stream.task == PromptTask::kMmu) {
     MMADA_CHECK(!request.sample->image.pixels.empty(), "prompt stream ", stream.name,
                 ": found a prompt without a picture, expected one with task mmu");
-    text.prompt = mmu_prompt(layout, encoder_.encode({{"", request.sample->image}}).front().image, chat);
+    text.prompt =
+        mmu_prompt(layout,
+                   encoder_.encode({{.text = "", .image = request.sample->image, .fit = request.sample->fit}})
+                       .front()
+                       .image,
+                   chat);
   }
   if (stream.length > 0) {
     const int64_t reply = stream.length - std::ssize(chat);
