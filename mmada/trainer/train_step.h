@@ -49,14 +49,12 @@ class TrainStep {
   /// estimates.
   virtual Json state() const = 0;
   virtual void restore(const Json& state) = 0;
-  /// Copies the weights as they are now, and returns what writes the copies as a model in its published layout
-  /// into a new or existing directory, in rank 0: another thread may call it while training goes on, and it
-  /// has written everything when it returns.
+  /// Copies the weights as they are now, and returns what writes the copies as a model in its published
+  /// layout into a new or existing directory, in rank 0: another thread may call it while training goes on,
+  /// and it has written everything when it returns.
   virtual std::function<void()> stage_model(const std::string& directory) = 0;
   /// stage_model() and its writing at once; throws in all processes where it failed in one.
-  void save_model(const std::string& directory) {
-    group().agree("saving the model", stage_model(directory));
-  }
+  void save_model(const std::string& directory) { group().agree("saving the model", stage_model(directory)); }
   /// Measures the current weights; changes no state. What was found is rank 0's.
   virtual Evaluation evaluate(int64_t step) = 0;
   /// Whether validate() is wanted after this step.
