@@ -3,8 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <utility>
@@ -14,29 +12,12 @@
 namespace mmada {
 namespace {
 
-bool alike(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes();
-}
-
-/// Copies in host memory, in that of earlier copies where they are of the same sizes.
-std::vector<CheckpointTensor> copies(const std::vector<CheckpointTensor>& tensors,
-                                     const std::vector<CheckpointTensor>& earlier) {
+std::vector<CheckpointTensor> copies(const std::vector<CheckpointTensor>& tensors) {
   const at::NoGradGuard no_grad;
   std::vector<CheckpointTensor> result = tensors;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const at::Tensor& tensor = tensors[i].tensor;
-    const bool fits = i < earlier.size() && alike(earlier[i].tensor, tensor);
-    result[i].tensor =
-        fits ? earlier[i].tensor : at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
-    result[i].tensor.copy_(tensor);
-  }
+  for (CheckpointTensor& tensor : result)
+    tensor.tensor = tensor.tensor.to(tensor.tensor.options().device(at::kCPU), false, /*copy=*/true);
   return result;
-}
-
-/// Makes way for the training on a machine whose cores are all taken.
-void lower_own_priority() {
-  const int wanted = 10;
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), wanted);  // refused: it runs as it is
 }
 
 }  // namespace
@@ -56,6 +37,7 @@ void CheckpointSaver::save(const CheckpointContents& contents) {
 
 void CheckpointSaver::start(const CheckpointContents& contents) {
   const SavePlace place = save_place(options_.run_directory, contents, group_);
+  std::vector<CheckpointTensor> tensors;
   std::function<void()> write_model = [] {};
   try {
     group_.agree("saving a checkpoint", [&] { prepare_save(place, contents.tensors, group_.rank()); });
@@ -63,7 +45,7 @@ void CheckpointSaver::start(const CheckpointContents& contents) {
       write_model = contents.stage_model(place.temporary);
     else
       contents.save_model(place.temporary);
-    group_.agree("saving a checkpoint", [&] { copies_ = copies(contents.tensors, copies_); });
+    group_.agree("saving a checkpoint", [&] { tensors = copies(contents.tensors); });
   } catch (const std::exception& error) {
     if (group_.rank() == 0) abandon_save(place);
     throw save_error(place, error.what());
@@ -72,13 +54,12 @@ void CheckpointSaver::start(const CheckpointContents& contents) {
   state_ = contents.state;
   committing_ = false;
   failure_.clear();
-  task_ = std::async(std::launch::async,
-                     [place, group = group_, tensors = copies_, write_model = std::move(write_model)] {
-                       lower_own_priority();
-                       const at::NoGradGuard no_grad;
-                       write_model();
-                       write_shard(place.temporary, tensors, group);
-                     });
+  task_ = std::async(std::launch::async, [place, group = group_, tensors = std::move(tensors),
+                                          write_model = std::move(write_model)] {
+    const at::NoGradGuard no_grad;
+    write_model();
+    write_shard(place.temporary, tensors, group);
+  });
 }
 
 void CheckpointSaver::commit() {
@@ -86,7 +67,6 @@ void CheckpointSaver::commit() {
   if (group_.rank() != 0) return;
   task_ = std::async(std::launch::async, [place = *place_, state = std::move(state_), group = group_,
                                           limit = options_.total_limit] {
-    lower_own_priority();
     commit_save(place, state, group);
     rotate(place, limit);
   });

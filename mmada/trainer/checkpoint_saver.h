@@ -5,7 +5,6 @@
 #include <future>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "mmada/distributed/group.h"
 #include "mmada/trainer/checkpoint.h"
@@ -18,8 +17,7 @@ namespace mmada {
 /// In the background a save is a snapshot: save() copies what is saved into host memory and returns, a thread
 /// writes the copies while training goes on. The checkpoint appears once every process has written its part,
 /// which they tell each other by a number in what they exchange at each step anyway; that thread talks to no
-/// other process. One save is under way at a time. The thread runs at a lower priority than the training, and
-/// the copies' memory is kept from one save to the next: asking for it anew takes longer than copying.
+/// other process. One save is under way at a time.
 class CheckpointSaver {
  public:
   struct Options {
@@ -56,8 +54,7 @@ class CheckpointSaver {
   Group group_;
   std::optional<SavePlace> place_;  ///< of the save under way
   Json state_;
-  bool committing_ = false;               ///< all parts are written
-  std::vector<CheckpointTensor> copies_;  ///< of the last save in the background
+  bool committing_ = false;  ///< all parts are written
   std::future<void> task_;
   std::string failure_, latest_;
 };

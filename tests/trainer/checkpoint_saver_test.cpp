@@ -85,19 +85,6 @@ TEST_CASE("a save in the background holds what the tensors were when it was aske
   CHECK(list_checkpoints(run.string()).size() == 2);
 }
 
-TEST_CASE("saves of tensors of other sizes hold what they were too, though copies' memory is kept") {
-  const fs::path run = fresh_run("sizes");
-  Saver saver = in_background(run);
-  int64_t step = 0;
-  for (const int64_t elements : {8, 8, 20, 8, 1, 20, 20}) {
-    const at::Tensor weights = at::full({elements}, static_cast<double>(++step));
-    saver.save(contents(step, weights));
-    weights.zero_();
-    saver.finish();
-    CHECK(at::equal(loaded(saver.latest(), elements), at::full({elements}, static_cast<double>(step))));
-  }
-}
-
 TEST_CASE("a checkpoint shows only when all of it is written, and save() does not wait for that") {
   const fs::path run = fresh_run("commit");
   Saver saver = in_background(run);
