@@ -151,8 +151,9 @@ def test_a_run_killed_at_any_update_goes_on_bit_for_bit(config, straight, tmp_pa
 
 
 def test_a_run_stopped_among_its_rollouts_keeps_them_and_goes_on_bit_for_bit(config, straight, tmp_path):
-    slow = tmp_path / "slow.py"  # gives the signal time to come between two runs of responses
-    slow.write_text("import time\ndef score(prompts, completions, **_):\n    time.sleep(0.4)\n    return [len(c) / 100 for c in completions]\n")
+    slow = tmp_path / "slow.py"  # in the second outer step, gives the signal time to come between two runs of responses
+    slow.write_text("import time\ncalls = 0\ndef score(prompts, completions, **_):\n    global calls\n    calls += 1\n"
+                    "    time.sleep(2 if calls > 3 else 0)\n    return [len(c) / 100 for c in completions]\n")
     serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
     reward = [{"name": "slow", "reward": {"type": "process", "command": [sys.executable, str(serve), f"{slow}:score"]}}]
     config = changed(tmp_path / "slow.json", rewards=reward)
