@@ -99,16 +99,21 @@ bool UniGrpoStep::prepare(int64_t step, const std::function<bool()>& stop) {
   MMADA_CHECK(step % updates() == 0, "found no responses of outer step ", outer_step, " at its update ",
               step % updates() + 1, ", expected those that its first update was made with");
   const Json position = prompts_.state();
+  const auto give_back = [&] { prompts_.restore(position, "prompts", ""); };  // for whoever goes on here
   transformer().shards().release_all();
   const auto prompts = prompts_.next();
-  std::optional<RolloutPhase> phase = with_policy(true, [&](const PhasePolicy& policy) {
-    return maker_.make(outer_step, prompts, policy, encoder_, stop);
-  });
-  if (!phase) {
-    prompts_.restore(position, "prompts", "");
+  try {
+    phase_ = with_policy(true, [&](const PhasePolicy& policy) {
+      return maker_.make(outer_step, prompts, policy, encoder_, stop);
+    });
+  } catch (...) {
+    give_back();
+    throw;
+  }
+  if (!phase_) {
+    give_back();
     return false;
   }
-  phase_ = std::move(phase);
   sync_reference(outer_step);
   phase_->old = logprobs_of_updates();
   if (reference_) reference_->in_place_of(transformer(), [&] { phase_->reference = logprobs_of_updates(); });

@@ -193,6 +193,13 @@ def test_a_reward_that_fails_ends_the_run_with_a_checkpoint_where_that_is_asked_
     log = train(config, tmp_path / "stop", check=1)
     assert f"step {UPDATES}: " in log and "moody" in log and "no opinion today" in log
     assert [path.name for path in tmp_path.glob("stop/checkpoint-*")] == [f"checkpoint-{UPDATES}"]
+    # mended, the run goes on as if nothing had been
+    failing = plugin.read_text()
+    plugin.write_text("def score(prompts, completions, **_):\n    return [len(c) / 100 for c in completions]\n")
+    for name in ("stop", "whole"):
+        train(config, tmp_path / name)
+    assert weights_hash(tmp_path / "stop") == weights_hash(tmp_path / "whole")
+    plugin.write_text(failing)
     calls.write_text("")
     config = changed(tmp_path / "abstain.json", rewards=reward("abstain"))
     train(config, tmp_path / "abstain")
