@@ -72,7 +72,7 @@ class MathReward : public Reward {
       : values_(values), verifier_(std::move(verifier)) {}
 
   Scores score(std::span<const RewardSample> samples) override {
-    std::vector<bool> right(samples.size());
+    std::vector<std::optional<bool>> right(samples.size());  // none where the worker cannot tell
     std::vector<RewardSample> questions;
     std::vector<size_t> places;
     for (size_t i = 0; i < samples.size(); ++i) {
@@ -83,9 +83,11 @@ class MathReward : public Reward {
         questions.push_back(question(samples[i], found)), places.push_back(i);
     }
     const Scores verdicts = questions.empty() ? Scores() : verifier_->score(questions);
-    for (size_t i = 0; i < places.size(); ++i) right[places[i]] = verdicts[i].value_or(0.0) > 0;
+    for (size_t i = 0; i < places.size(); ++i)
+      right[places[i]] = verdicts[i] ? std::optional(*verdicts[i] > 0) : std::nullopt;
     Scores scores;
-    for (size_t i = 0; i < samples.size(); ++i) scores.push_back(values_.of(samples[i], right[i]));
+    for (size_t i = 0; i < samples.size(); ++i)
+      scores.push_back(right[i] ? values_.of(samples[i], *right[i]) : std::nullopt);
     return scores;
   }
 

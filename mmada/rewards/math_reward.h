@@ -13,7 +13,8 @@ namespace mmada {
 /// worker (ProcessReward) that knows computer algebra: share/mmada/math_equality.py with Python's
 /// math-verify, or the command "worker". It is started when the first such answer comes. The worker gets the
 /// final answer as "response", in dollar signs where it was taken from a \boxed{} or behind "####", else the
-/// text behind the reasoning; the reference as "answer"; a score above 0 means equal. Without "verify" what
+/// text behind the reasoning; the reference as "answer"; a score above 0 means equal, null that it
+/// cannot tell, upon which the reward abstains. Without "verify" what
 /// cannot be judged is wrong. "startup_seconds", "timeout_seconds" and "workers" are those of
 /// process_reward.h.
 std::unique_ptr<Reward> make_math_reward(Fields fields);

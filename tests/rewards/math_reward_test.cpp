@@ -43,7 +43,7 @@ TEST_CASE("what numbers cannot say goes to the worker in one batch, and what fai
   const std::vector<RewardSample> samples = {sample("\\boxed{a}", "b"), sample("\\boxed{4}", "4"),
                                              sample("\\boxed{c}", "d"), sample("\\boxed{e}", "f"),
                                              sample("\\boxed{g}", "")};
-  CHECK((reward->score(samples) == Scores{2.0, 2.0, 0.0, 0.0, {}}));
+  CHECK((reward->score(samples) == Scores{2.0, 2.0, 0.0, {}, {}}));        // null: it cannot tell
   CHECK_THROWS_AS(reward->score(std::vector{samples[0]}), RewardFailure);  // three scores for one question
   CHECK((math(Json::object())->score(samples) == Scores{0.0, 2.0, 0.0, 0.0, {}}));
 }

@@ -77,3 +77,17 @@ def test_what_goes_wrong_fails_the_batch_and_not_the_worker(functions, name, mes
     for _ in range(2):
         assert worker.ask([sample(), sample()])["error"].startswith(message)
     worker.close()
+
+
+def test_algebra_that_takes_too_long_is_no_verdict(monkeypatch):
+    monkeypatch.syspath_prepend(str(PLUGINS.parents[1] / "mmada" / "rewards" / "worker"))
+    import math_equality
+    assert math_equality.equal([], ["$(x+1)^2$", "$x$"], ["$x^2+2x+1$", "$y$"]) == [1.0, 0.0]
+
+    def never(*arguments, **options):
+        while True:
+            pass
+
+    monkeypatch.setattr(math_equality, "verify", never)
+    monkeypatch.setattr(math_equality, "SECONDS", 0.2)
+    assert math_equality.same("$x$", "$y$") is None
