@@ -77,10 +77,11 @@ class Plain:
             x = self.block(x, f"blocks.{i}")
         x, positions = x.flatten(0, 1), self.x["positions"]
         if self.every_position:
-            logits = self.linear(self.norm(x, "ln_f"), "ff_out")[positions]
+            logits = self.linear(self.norm(x, "ln_f"), "ff_out")
+            loss = F.cross_entropy(logits[positions], self.x["targets"])
         else:
             logits = self.linear(self.norm(x[positions], "ln_f"), "ff_out")
-        loss = F.cross_entropy(logits, self.x["targets"])
+            loss = F.cross_entropy(logits, self.x["targets"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         self.optimizer.step()
