@@ -69,6 +69,16 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
   return {build_image_tokenizer(model, common.load, seed), std::move(samples), options};
 }
 
+/// Trains what a setup describes, by the step that `make` makes of it.
+template <class Setup, class Make>
+TrainOutcome train_in_shards(Setup setup, const Make& make, Common common, const std::string& source,
+                             const ProcessEnvironment& environment, const TrainHooks& hooks) {
+  setup.transformer.encoder.log_to(hooks.log);
+  if (!hooks.force) check_room(run_shape(setup, environment.world_size), environment, source);
+  auto step = make(std::move(setup), Group::connect(environment, common.processes));
+  return Trainer(step, std::move(common.trainer), hooks).run();
+}
+
 }  // namespace
 
 TrainingPlan plan_training(const Json& config, const std::string& source, int64_t processes) {
@@ -148,20 +158,12 @@ TrainOutcome train(const Json& config, const std::string& source, const TrainHoo
     common.processes.device = device_from_name(common.load.device);
     if (common.processes.heartbeat.count() > 0) common.processes.lost = hooks.lost;
   }
-  if (task == "unigrpo") {
-    UniGrpoSetup setup = set_up_unigrpo(fields, source, common.trainer, common.load);
-    setup.transformer.encoder.log_to(hooks.log);
-    if (!hooks.force) check_room(run_shape(setup, environment.world_size), environment, source);
-    UniGrpoStep step = make_unigrpo_step(std::move(setup), Group::connect(environment, common.processes));
-    return Trainer(step, std::move(common.trainer), hooks).run();
-  }
-  if (task == "transformer") {
-    SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
-    setup.transformer.encoder.log_to(hooks.log);
-    if (!hooks.force) check_room(run_shape(setup, environment.world_size), environment, source);
-    SftStep step = make_sft_step(std::move(setup), Group::connect(environment, common.processes));
-    return Trainer(step, std::move(common.trainer), hooks).run();
-  }
+  if (task == "unigrpo")
+    return train_in_shards(set_up_unigrpo(fields, source, common.trainer, common.load), make_unigrpo_step,
+                           common, source, environment, hooks);
+  if (task == "transformer")
+    return train_in_shards(set_up_sft(fields, source, common.trainer, common.load), make_sft_step, common,
+                           source, environment, hooks);
   TokenizerStep step = make_tokenizer_step(fields, common);
   return Trainer(step, std::move(common.trainer), hooks).run();
 }

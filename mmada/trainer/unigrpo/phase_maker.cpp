@@ -23,12 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr JsonLimits kRunLimits = {.max_bytes = size_t{1} << 30, .max_values = size_t{1} << 26};
 
-std::string sha256_hex(const std::string& text) {
-  Sha256 digest;
-  digest.update(text.data(), text.size());
-  return hex(digest.digest());
-}
-
 struct Moments {
   double mean = 0, deviation = 0;
   int64_t count = 0;
