@@ -31,6 +31,7 @@ PolicyRow row_of(const Response& response, int64_t number, const MaskedResponse&
 PolicyPass join(std::span<const PolicyRow> rows, const TokenLayout& layout) {
   PolicyPass pass;
   pass.rows.offsets = {0};
+  pass.first = rows.front().first;
   std::vector<int64_t> ids, positions, targets, numbers, responses;
   std::vector<double> weights;
   const auto close_window = [&](bool picture) {
@@ -70,8 +71,11 @@ std::vector<PolicyRow> policy_rows(std::span<const Response> responses,
   for (int64_t i = 0; i < std::ssize(responses); ++i) {
     if (!advantages[i] || responses[i].tokens.empty()) continue;
     for (const MaskedResponse& copy : copies_of(responses[i], i, update, noise)) {
+      if (span.contains(i)) {
+        rows.push_back(row_of(responses[i], i, copy, layout));
+        rows.back().first = all_tokens;
+      }
       ++all_rows, all_tokens += std::ssize(copy.scored);
-      if (span.contains(i)) rows.push_back(row_of(responses[i], i, copy, layout));
     }
   }
   for (PolicyRow& row : rows) {

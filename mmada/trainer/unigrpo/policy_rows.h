@@ -42,6 +42,7 @@ struct PolicyRow {
   std::vector<int64_t> positions = {};  ///< in `ids`, ascending: what has a loss
   std::vector<int64_t> targets = {};    ///< the response's tokens there
   bool picture = false;
+  int64_t first = 0;  ///< place of its first target among the update's of all responses
   double weight = 0;  ///< of each of its tokens
 };
 
@@ -59,6 +60,7 @@ struct PolicyPass {
   std::vector<WindowTargets> targets;
   at::Tensor weights_N;    ///< fp64
   at::Tensor rows_N;       ///< int64: the row, from 0 in this pass, of each token
+  int64_t first = 0;       ///< place of the first target among the update's of all responses
   at::Tensor responses_N;  ///< int64: the response of each token
 };
 /// Passes of at most `tokens` tokens each (a longer row is a pass of its own), in the rows' order.

@@ -120,23 +120,22 @@ bool UniGrpoStep::prepare(int64_t step, const std::function<bool()>& stop) {
   return true;
 }
 
-/// What the objective is made of; `first`: the pass's first token among the update's of all processes.
-PolicyTokens UniGrpoStep::tokens_of(const PolicyPass& pass, int64_t update, int64_t first,
+/// What the objective is made of.
+PolicyTokens UniGrpoStep::tokens_of(const PolicyPass& pass, int64_t update,
                                     const at::Tensor& logprobs_N) const {
   const at::TensorOptions like = logprobs_N.options().requires_grad(false);
-  const int64_t count = logprobs_N.size(0);
   const auto cached = [&](const std::vector<at::Tensor>& of_updates) {
-    return of_updates[update].narrow(0, first, count).to(like);
+    return of_updates[update].narrow(0, pass.first, logprobs_N.size(0)).to(like);
   };
-  std::vector<double> advantages;
-  for (int64_t i = 0; i < count; ++i)
-    advantages.push_back(*phase_->advantages[pass.responses_N[i].item<int64_t>()]);
-  PolicyTokens tokens{.logprobs_N = logprobs_N,
-                      .old_N = cached(phase_->old),
-                      .reference_N = {},
-                      .advantages_N = at::tensor(advantages, at::kDouble).to(like),
-                      .weights_N = pass.weights_N.to(like),
-                      .rows_N = pass.rows_N.to(like.device())};
+  std::vector<double> advantages;  // those that are none have no row
+  for (const auto& advantage : phase_->advantages) advantages.push_back(advantage.value_or(0.0));
+  PolicyTokens tokens{
+      .logprobs_N = logprobs_N,
+      .old_N = cached(phase_->old),
+      .reference_N = {},
+      .advantages_N = at::tensor(advantages, at::kDouble).index_select(0, pass.responses_N).to(like),
+      .weights_N = pass.weights_N.to(like),
+      .rows_N = pass.rows_N.to(like.device())};
   if (reference_) tokens.reference_N = cached(phase_->reference);
   if (options_.kl_against == KlAgainst::kOld) tokens.reference_N = tokens.old_N;
   return tokens;
@@ -160,10 +159,7 @@ StepReport UniGrpoStep::report(int64_t update, std::vector<double> sums, int64_t
 StepReport UniGrpoStep::compute(int64_t step) {
   const int64_t update = step % updates();
   transformer().shards().release_all();  // the optimizer has changed the shards
-  const Span own = own_responses();
-  int64_t first = 0;  // of this process's tokens among the update's
-  for (const PolicyRow& row : rows_of({0, own.begin}, update)) first += std::ssize(row.targets);
-  const std::vector<PolicyRow> rows = rows_of(own, update);
+  const std::vector<PolicyRow> rows = rows_of(own_responses(), update);
   const auto passes = policy_passes(rows, options_.tokens_per_pass, model().layout);
   const int64_t most = group().largest({std::ssize(passes)}).front();
   std::vector<double> sums(5);
@@ -175,12 +171,11 @@ StepReport UniGrpoStep::compute(int64_t step) {
     }
     const PolicyPass& pass = passes[i];
     const at::Tensor logprobs_N = transformer().logprobs(pass.rows, pass.positions_N, pass.targets);
-    const PolicyLoss found = policy_loss(tokens_of(pass, update, first, logprobs_N), options_.loss);
+    const PolicyLoss found = policy_loss(tokens_of(pass, update, logprobs_N), options_.loss);
     found.loss.backward();
     const at::Tensor* values[] = {&found.loss, &found.kl, &found.ratio, &found.clipped_low,
                                   &found.clipped_high};
     for (size_t k = 0; k < sums.size(); ++k) sums[k] += values[k]->item<double>();
-    first += logprobs_N.size(0);
     tokens += pass.rows.ids_BT.numel();
   }
   const StepReport done = report(update, std::move(sums), tokens);

@@ -67,8 +67,7 @@ class UniGrpoStep : public TransformerStep {
   std::vector<PolicyRow> rows_of(Span responses, int64_t update) const;
   std::vector<at::Tensor> logprobs_of_updates();
   void sync_reference(int64_t outer_step);
-  PolicyTokens tokens_of(const PolicyPass& pass, int64_t update, int64_t first,
-                         const at::Tensor& logprobs_N) const;
+  PolicyTokens tokens_of(const PolicyPass& pass, int64_t update, const at::Tensor& logprobs_N) const;
   StepReport report(int64_t update, std::vector<double> sums, int64_t tokens) const;
 
   SampleEncoder encoder_;

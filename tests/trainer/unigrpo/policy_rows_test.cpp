@@ -103,9 +103,12 @@ TEST_CASE("a process's rows are those of its responses among everybody's, with t
       joined.push_back(row);
   const auto all = rows_of_all(responses, advantages, noise);
   REQUIRE(joined.size() == all.size());
+  int64_t first = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     CHECK(joined[i].ids == all[i].ids);
     CHECK(joined[i].weight == all[i].weight);
+    CHECK(joined[i].first == first);  // where the cached log-probabilities of its tokens begin
+    first += std::ssize(all[i].targets);
   }
 }
 
