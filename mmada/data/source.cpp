@@ -175,4 +175,10 @@ std::unique_ptr<SampleSource> make_source(const Json& options, const std::string
   return workers == 0 ? std::move(source) : make_prefetch_source(std::move(source), workers, ahead);
 }
 
+std::vector<Sample> next_samples(SampleSource& source, int64_t count) {
+  std::vector<Sample> samples;
+  for (int64_t i = 0; i < count; ++i) samples.push_back(source.next());
+  return samples;
+}
+
 }  // namespace mmada

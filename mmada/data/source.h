@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mmada/data/sample.h"
 
@@ -27,6 +28,9 @@ namespace mmada {
 ///  - "fit": "clip", "squash" or "pad" (Fit), how its pictures are brought to size (SPEC 6.6: Geo170K's are
 ///    padded); default: as the data set says. A mixture's holds for those of its sources that have none.
 std::unique_ptr<SampleSource> make_source(const Json& options, const std::string& source_name, uint64_t seed);
+
+/// The next samples, so many.
+std::vector<Sample> next_samples(SampleSource& source, int64_t count);
 
 /// {"type": "mixture", "sources": [{"weight": 2, "source": {"type": ...}}, ...]}: the n-th sample comes from
 /// a source drawn by weight, as a function of (seed, n) alone. The state is n and the states of all sources.

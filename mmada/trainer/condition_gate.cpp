@@ -73,10 +73,8 @@ MetricValues condition_gate(const Transformer& model, const RowSettings& setting
                             SampleEncoder& encoder, const GateOptions& options) {
   const uint64_t seed = stream_key(settings.seed, "gate/" + flow.name);
   const auto source = make_source(flow.source, "dataset.flows." + flow.name + ".source", seed);
-  std::vector<Sample> samples;
-  for (int64_t i = 0; i < options.rows; ++i) samples.push_back(source->next());
-  const ConditionLoss loss =
-      condition_loss(model, settings, flow, encoder.encode(samples), options.rows_per_forward);
+  const std::vector<EncodedSample> samples = encoder.encode(next_samples(*source, options.rows));
+  const ConditionLoss loss = condition_loss(model, settings, flow, samples, options.rows_per_forward);
   const std::string name = "gate/" + flow.name;
   return {{name + "/true", loss.matched},
           {name + "/shuffled", loss.shuffled},

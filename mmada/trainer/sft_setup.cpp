@@ -57,22 +57,23 @@ void complete_validation(const Model& model, const SampleEncoder& encoder, int64
 SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOptions& trainer,
                     const LoadOptions& load) {
   SftStep::Options options;
-  options.micro_batches = trainer.gradient_accumulation_steps;
-  options.rows.seed = trainer.seed;
-  options.rows.compat = parse_loss_compat(fields.object("loss"));
+  options.batches.micro_batches = trainer.gradient_accumulation_steps;
+  options.batches.steps = trainer.max_train_steps;
+  options.batches.rows.seed = trainer.seed;
+  options.batches.rows.compat = parse_loss_compat(fields.object("loss"));
   Fields dataset = fields.object("dataset");
-  options.flows = FlowPlan(dataset, source);
-  options.rows.text_budget = dataset.integer("max_seq_length", 2, kMaxTokens);
-  options.rows.stratified_times = dataset.boolean("stratified_times", true);
-  options.rows.identical_rank_streams = dataset.boolean("identical_rank_streams", false);
-  options.rows.packed = dataset.boolean("packed", false);
-  options.rows.supervised_eos_tail =
-      dataset.integer("supervised_eos_tail", -1, kMaxTokens, options.rows.packed ? 0 : -1);
-  options.rows.attention_mode =
+  options.batches.flows = FlowPlan(dataset, source);
+  options.batches.rows.text_budget = dataset.integer("max_seq_length", 2, kMaxTokens);
+  options.batches.rows.stratified_times = dataset.boolean("stratified_times", true);
+  options.batches.rows.identical_rank_streams = dataset.boolean("identical_rank_streams", false);
+  options.batches.rows.packed = dataset.boolean("packed", false);
+  options.batches.rows.supervised_eos_tail =
+      dataset.integer("supervised_eos_tail", -1, kMaxTokens, options.batches.rows.packed ? 0 : -1);
+  options.batches.rows.attention_mode =
       attention_mode_from_name(fields.choice("attention_mode", {"hard", "none", "additive_one"}, "hard"));
-  if (options.rows.packed || options.rows.supervised_eos_tail >= 0)
-    if (options.rows.attention_mode != AttentionMode::kHard)
-      dataset.fail(options.rows.packed ? "packed" : "supervised_eos_tail",
+  if (options.batches.rows.packed || options.batches.rows.supervised_eos_tail >= 0)
+    if (options.batches.rows.attention_mode != AttentionMode::kHard)
+      dataset.fail(options.batches.rows.packed ? "packed" : "supervised_eos_tail",
                    "padding left out under attention that sees it", "attention_mode \"hard\"");
   dataset.finish();
   Fields gate = fields.object("condition_gate");
@@ -84,11 +85,11 @@ SftSetup set_up_sft(Fields& fields, const std::string& source, const TrainerOpti
 
   TransformerSetup setup = transformer.load();
   const Model& model = setup.built.model;
-  options.rows.layout = model.layout;
-  options.rows.image_tokens = setup.encoder.image_tokens();
-  complete_validation(model, setup.encoder, options.rows.text_budget, setup.built.sizes.max_sequence_length,
-                      source, &options.validation);
-  options.rows.assistant = model.tokenizer->encode("assistant");
+  options.batches.rows.layout = model.layout;
+  options.batches.rows.image_tokens = setup.encoder.image_tokens();
+  complete_validation(model, setup.encoder, options.batches.rows.text_budget,
+                      setup.built.sizes.max_sequence_length, source, &options.validation);
+  options.batches.rows.assistant = model.tokenizer->encode("assistant");
   return {.transformer = std::move(setup), .options = std::move(options)};
 }
 
@@ -100,9 +101,9 @@ SftStep make_sft_step(SftSetup setup, Group group) {
 
 RunShape run_shape(const SftSetup& setup, int64_t processes) {
   RunShape most;
-  for (const auto& phase : setup.options.flows.all()) {
-    const RunShape run = run_shape(setup.transformer, processes, setup.options.micro_batches,
-                                   pass_shapes(phase, setup.options.rows, processes));
+  for (const auto& phase : setup.options.batches.flows.all()) {
+    const RunShape run = run_shape(setup.transformer, processes, setup.options.batches.micro_batches,
+                                   pass_shapes(phase, setup.options.batches.rows, processes));
     if (most.passes.empty() || memory_plan(run).total() > memory_plan(most).total()) most = run;
   }
   return most;

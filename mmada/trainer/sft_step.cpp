@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 
 #include "mmada/core/check.h"
 #include "mmada/data/source.h"
@@ -20,12 +19,6 @@ size_t index_of(const std::vector<FlowConfig>& flows, const std::string& name) {
   return static_cast<size_t>(same - flows.begin());
 }
 
-std::vector<Sample> take(SampleSource& source, int64_t count) {
-  std::vector<Sample> samples;
-  for (int64_t i = 0; i < count; ++i) samples.push_back(source.next());
-  return samples;
-}
-
 bool has_targets(const RowGroup& group) {
   return std::ranges::any_of(group.targets,
                              [](const WeightedTargets& targets) { return targets.positions_N.size(0) > 0; });
@@ -34,61 +27,14 @@ bool has_targets(const RowGroup& group) {
 }  // namespace
 
 SftStep::SftStep(Network network, SampleEncoder encoder, Options options)
-    : TransformerStep(std::move(network)), encoder_(std::move(encoder)), options_(std::move(options)) {
-  for (const auto& phase : options_.flows.all())
-    for (const FlowConfig& flow : phase)
-      source_of(flow);  // a mistake in a source shows before the first step
-}
-
-SampleSource& SftStep::source_of(const FlowConfig& flow) {
-  auto& source = sources_[flow.source_key];
-  if (source == nullptr) {
-    const uint64_t seed = stream_key(options_.rows.seed, "data/" + flow.source_key);
-    source = make_source(flow.source, "dataset.flows." + flow.name + ".source", seed);
-  }
-  return *source;
-}
-
-std::vector<SftStep::MicroBatch> SftStep::draw(int64_t step) {
-  const auto begin = std::chrono::steady_clock::now();
-  std::vector<MicroBatch> batches(options_.micro_batches);
-  for (const FlowConfig& flow : options_.flows.at(step)) {
-    SampleSource& source = source_of(flow);
-    const std::vector<Span> shares = shares_of(flow);
-    const int64_t own = std::accumulate(shares.begin(), shares.end(), int64_t{0},
-                                        [](int64_t sum, const Span& share) { return sum + share.size(); });
-    const int64_t total = flow.rows * options_.micro_batches;
-    int64_t passed = 0, made = 0;
-    for (size_t micro = 0; micro < shares.size(); ++micro) {
-      const Span share = shares[micro];
-      source.skip(share.begin - passed);
-      const std::vector<EncodedSample> samples = encoder_.encode(
-          take(source, share.size()), flow.given_reasoning_prob > 0, flow.masked_words, flow.unlearned_words);
-      passed = share.end;
-      const RowPlace place =
-          options_.rows.identical_rank_streams ? RowPlace{made, own} : RowPlace{share.begin, total};
-      made += share.size();
-      batches[micro].push_back(
-          {.flow = &flow, .rows = noise_rows(options_.rows, flow, step, samples, place), .targets = {}});
-    }
-    source.skip(total - passed);
-  }
-  data_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return batches;
-}
-
-/// This process's rows of each micro-batch, among the step's rows of a flow.
-std::vector<Span> SftStep::shares_of(const FlowConfig& flow) const {
-  const int64_t slices = options_.micro_batches * group().size(), total = flow.rows * options_.micro_batches;
-  std::vector<Span> shares;
-  for (int64_t slice = group().rank(); slice < slices; slice += group().size())
-    shares.push_back({total * slice / slices, total * (slice + 1) / slices});
-  return shares;
-}
+    : TransformerStep(std::move(network)),
+      gate_(options.gate),
+      validation_(std::move(options.validation)),
+      batches_(std::move(options.batches), std::move(encoder), group()) {}
 
 /// Every target's weight, by what the processes count together.
 void SftStep::weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const {
-  const LossCompat& compat = options_.rows.compat;
+  const LossCompat& compat = plan().rows.compat;
   std::vector<double> targets(flows.size());
   for (const MicroBatch& batch : *batches)
     for (size_t i = 0; i < batch.size(); ++i)
@@ -98,7 +44,7 @@ void SftStep::weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch
     for (size_t i = 0; i < batch.size(); ++i)
       batch[i].targets = flow_targets(
           flows[i].kind, batch[i].rows,
-          {.rows = flows[i].rows * options_.micro_batches, .targets = static_cast<int64_t>(targets[i])},
+          {.rows = flows[i].rows * plan().micro_batches, .targets = static_cast<int64_t>(targets[i])},
           compat);
 }
 
@@ -107,7 +53,7 @@ std::vector<std::vector<RowGroup>> SftStep::passes(const std::vector<MicroBatch>
   std::vector<std::vector<RowGroup>> groups;
   std::vector<int64_t> own;
   for (const MicroBatch& batch : batches) {
-    groups.push_back(make_groups(options_.rows, batch, 0, 1));
+    groups.push_back(make_groups(plan().rows, batch, 0, 1));
     std::erase_if(groups.back(), [](const RowGroup& rows) { return !has_targets(rows); });
     own.push_back(static_cast<int64_t>(groups.back().size()));
   }
@@ -127,16 +73,18 @@ StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<dou
   for (size_t i = 0; i < flows.size(); ++i) {
     report.parts.emplace_back("loss/" + flows[i].name, sums[i]);
     report.loss += flows[i].coefficient * sums[i];
-    const int64_t rows = flows[i].rows * options_.micro_batches;
+    const int64_t rows = flows[i].rows * plan().micro_batches;
     report.rows += rows;
-    report.padded_tokens += rows * row_length(options_.rows, flows[i]);
+    report.padded_tokens += rows * row_length(plan().rows, flows[i]);
   }
   return report;
 }
 
 StepReport SftStep::compute(int64_t step) {
-  const std::vector<FlowConfig>& flows = options_.flows.at(step);
-  std::vector<MicroBatch> batches = draw(step);
+  const std::vector<FlowConfig>& flows = plan().flows.at(step);
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<MicroBatch> batches = batches_.take(step);
+  data_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   weigh(flows, &batches);
   transformer().shards().release_all();  // the optimizer has changed the shards
   std::vector<double> sums(flows.size());
@@ -158,9 +106,7 @@ StepReport SftStep::compute(int64_t step) {
 }
 
 Json SftStep::state() const {
-  Json sources = Json::object();
-  for (const auto& [key, source] : sources_) sources[key] = source->state();
-  Json state = {{"sources", sources}};
+  Json state = {{"sources", batches_.state()}};
   add_lora_base(&state);
   return state;
 }
@@ -168,11 +114,7 @@ Json SftStep::state() const {
 void SftStep::restore(const Json& state) {
   Fields fields(state, "state.json", "train_step");
   Fields sources = fields.object("sources");
-  for (auto& [key, source] : sources_) {
-    const Json& position = sources.raw(key);
-    if (position.is_null()) sources.fail(key, "nothing", "the data position of this flow");
-    source->restore(position);
-  }
+  batches_.restore(sources);
   sources.finish();
   check_lora_base(fields);
   fields.finish();
@@ -180,11 +122,11 @@ void SftStep::restore(const Json& state) {
 
 /// Fresh samples of the first t2i flow, the same ones at every validation.
 std::vector<Sample> SftStep::panels(int64_t step) const {
-  for (const FlowConfig& flow : options_.flows.at(step))
-    if (flow.kind == FlowKind::kT2i && options_.validation.panels > 0) {
+  for (const FlowConfig& flow : plan().flows.at(step))
+    if (flow.kind == FlowKind::kT2i && validation_.panels > 0) {
       const auto source = make_source(flow.source, "dataset.flows." + flow.name + ".source",
-                                      stream_key(options_.validation.seed, "validation/" + flow.name));
-      return take(*source, options_.validation.panels);
+                                      stream_key(validation_.seed, "validation/" + flow.name));
+      return next_samples(*source, validation_.panels);
     }
   return {};
 }
@@ -195,9 +137,9 @@ Evaluation SftStep::validate(int64_t step, const std::string& directory) {
   Evaluation found;
   group().agree("validation", [&] {
     if (!generates) return;
-    const auto& images = encoder_.image_tokenizer();
+    const auto& images = batches_.encoder().image_tokenizer();
     const Generator generate = images == nullptr ? Generator(model) : Generator(model, *images);
-    found = mmada::validate(generate, options_.validation, panels(step), directory);
+    found = mmada::validate(generate, validation_, panels(step), directory);
   });
   return found;
 }
@@ -208,9 +150,9 @@ Evaluation SftStep::evaluate(int64_t step) {
   Evaluation found;
   group().agree("evaluation", [&] {
     if (!measures) return;
-    for (const FlowConfig& flow : options_.flows.at(step))
+    for (const FlowConfig& flow : plan().flows.at(step))
       if (flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu) {
-        const MetricValues gate = condition_gate(whole, options_.rows, flow, encoder_, options_.gate);
+        const MetricValues gate = condition_gate(whole, plan().rows, flow, batches_.encoder(), gate_);
         found.values.insert(found.values.end(), gate.begin(), gate.end());
       }
   });

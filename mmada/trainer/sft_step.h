@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "mmada/data/sample.h"
 #include "mmada/trainer/condition_gate.h"
-#include "mmada/trainer/flow_rows.h"
+#include "mmada/trainer/flow_batches.h"
 #include "mmada/trainer/transformer_step.h"
 #include "mmada/trainer/validation.h"
 
@@ -22,9 +20,7 @@ namespace mmada {
 class SftStep : public TransformerStep {
  public:
   struct Options {
-    FlowPlan flows;
-    RowSettings rows;
-    int64_t micro_batches = 1;  ///< gradient_accumulation_steps
+    BatchPlan batches;
     GateOptions gate;
     ValidationOptions validation;
   };
@@ -34,26 +30,23 @@ class SftStep : public TransformerStep {
   Json state() const override;
   void restore(const Json& state) override;
   Evaluation evaluate(int64_t step) override;
-  bool validates(int64_t step) const override { return options_.validation.due(step); }
+  bool validates(int64_t step) const override { return validation_.due(step); }
   Evaluation validate(int64_t step, const std::string& directory) override;
 
  private:
-  using MicroBatch = std::vector<FlowBatch>;
+  using MicroBatch = FlowBatches::MicroBatch;
 
+  const BatchPlan& plan() const { return batches_.plan(); }
   std::vector<Sample> panels(int64_t step) const;
-  SampleSource& source_of(const FlowConfig& flow);
-  std::vector<Span> shares_of(const FlowConfig& flow) const;
-  /// This process's rows of each micro-batch.
-  std::vector<MicroBatch> draw(int64_t step);
   void weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const;
   std::vector<std::vector<RowGroup>> passes(const std::vector<MicroBatch>& batches) const;
   StepReport report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens,
                     double flops) const;
 
-  SampleEncoder encoder_;
-  Options options_;
-  double data_seconds_ = 0;                                       ///< of the last draw()
-  std::map<std::string, std::unique_ptr<SampleSource>> sources_;  ///< by FlowConfig::source_key
+  GateOptions gate_;
+  ValidationOptions validation_;
+  double data_seconds_ = 0;  ///< waited for the last step's rows
+  FlowBatches batches_;
 };
 
 }  // namespace mmada

@@ -96,7 +96,7 @@ TrainingPlan plan_training(const Json& config, const std::string& source, int64_
     plan.run = run_shape(setup, processes);
   } else {
     const SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
-    for (const auto& phase : setup.options.flows.all())
+    for (const auto& phase : setup.options.batches.flows.all())
       for (const FlowConfig& flow : phase)
         make_source(flow.source, "dataset.flows." + flow.name + ".source", 0);
     plan.run = run_shape(setup, processes);
@@ -119,11 +119,11 @@ int64_t encode_pictures(const Json& config, const std::string& source, int64_t c
   setup.transformer.encoder.log_to(log);
   std::set<std::string> passed;  // phases share sources
   int64_t pictures = 0;
-  for (const auto& phase : setup.options.flows.all())
+  for (const auto& phase : setup.options.batches.flows.all())
     for (const FlowConfig& flow : phase) {
       const bool shows =
           flow.kind == FlowKind::kT2i || flow.kind == FlowKind::kMmu || flow.kind == FlowKind::kR2i;
-      const int64_t rows = flow.rows * setup.options.micro_batches;
+      const int64_t rows = flow.rows * setup.options.batches.micro_batches;
       if (!shows || rows == 0 || !passed.insert(flow.source_key).second) continue;
       const auto samples = make_source(flow.source, "dataset.flows." + flow.name + ".source",
                                        stream_key(common.trainer.seed, "data/" + flow.source_key));
