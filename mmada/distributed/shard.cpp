@@ -24,15 +24,39 @@ void grow(int64_t& held, int64_t& peak, int64_t bytes) {
   peak = std::max(peak, held);
 }
 
+/// A gradient as one that may be kept: flat, of the masters' type, in memory of its own and no more of it.
+Tensor kept(const Tensor& gradient, at::ScalarType type) {
+  const bool own = gradient.is_contiguous() && gradient.storage().use_count() == 1 &&
+                   gradient.storage().nbytes() == gradient.nbytes();
+  const Tensor flat = gradient.detach().to(type).reshape({-1});
+  return own || gradient.scalar_type() != type ? flat : flat.clone();
+}
+
+/// Adds to a piece's gradient; the first becomes it.
+void add_gradient(const Tensor& piece, const Tensor& gradient) {
+  Tensor& sum = piece.mutable_grad();
+  if (sum.defined())
+    sum.add_(gradient);
+  else
+    sum = gradient;
+}
+
 }  // namespace
 
 struct ShardedModel::Unit {
   enum class State { kReleased, kGathering, kWhole };
+  /// Of a parameter, in this process's shard.
+  struct Piece {
+    size_t parameter = 0;
+    Span shard;
+    Tensor master;
+  };
 
   size_t index = 0;
   FlatLayout layout;
   bool weights_in_backward = true;  ///< of its last pass
-  Tensor master, gradient;          ///< [shard]
+  Tensor master;                    ///< [shard]
+  std::vector<Piece> pieces;
   GatheredFlat whole;
   FrozenFlat frozen;
   std::vector<Tensor> leaves;   ///< views of the whole, one for each parameter
@@ -59,14 +83,10 @@ size_t ShardedModel::add(const std::string& name, const NamedShapes& shapes, con
   const Tensor flat = at::zeros({layout.padded}, at::TensorOptions(policy_.device).dtype(policy_.master));
   for (const FlatParameter& parameter : layout.parameters) fill(parameter.name, view_of(flat, parameter));
   unit->master = own_shard(flat, layout, group_);
-  unit->gradient = at::zeros_like(unit->master);
   for (const FlatLayout::Segment& segment : layout.segments(group_.rank())) {
-    const auto piece = [&](const Tensor& shard) {
-      return shard.narrow(0, segment.shard.begin, segment.shard.size()).detach();
-    };
     const FlatParameter& parameter = layout.parameters[segment.parameter];
-    Tensor master = piece(unit->master).requires_grad_(true);
-    master.mutable_grad() = piece(unit->gradient);
+    const Tensor master = unit->master.narrow(0, segment.shard.begin, segment.shard.size()).detach();
+    unit->pieces.push_back({segment.parameter, segment.shard, master.requires_grad_(true)});
     segments_.push_back({parameter.name, parameter.shape, segment.offset, master});
   }
   unit->master.requires_grad_(true);
@@ -131,11 +151,12 @@ void ShardedModel::submit(Unit& unit, const std::vector<Tensor>& gradients) {
   if (gradients.empty()) return;
   const c10::NoGradGuard no_grad;
   if (group_.size() == 1) {  // nothing to sum
-    for (size_t i = 0; i < gradients.size(); ++i)
-      if (gradients[i].defined()) view_of(unit.gradient, unit.layout.parameters[i]).add_(gradients[i]);
+    for (const Unit::Piece& piece : unit.pieces)
+      if (const Tensor& gradient = gradients[piece.parameter]; gradient.defined())
+        add_gradient(piece.master, kept(gradient, policy_.master));
     return;
   }
-  const at::TensorOptions options = unit.gradient.options().dtype(policy_.reduce);
+  const at::TensorOptions options = at::TensorOptions(policy_.device).dtype(policy_.reduce);
   const Tensor flat = at::zeros({unit.layout.padded}, options);
   for (size_t i = 0; i < gradients.size(); ++i)
     if (gradients[i].defined()) view_of(flat, unit.layout.parameters[i]).copy_(gradients[i]);
@@ -152,13 +173,20 @@ void ShardedModel::finish_reduction() {
   const c10::NoGradGuard no_grad;
   Reduction& reduction = reductions_.front();
   reduction.work.wait();
-  reduction.unit->gradient.add_(reduction.shard);
+  const Tensor shard = reduction.shard.to(policy_.master);
+  for (const Unit::Piece& piece : reduction.unit->pieces)
+    add_gradient(piece.master, shard.narrow(0, piece.shard.begin, piece.shard.size()));
   counters_.gradient_bytes -= static_cast<int64_t>(reduction.flat.nbytes());
   reductions_.pop_front();
 }
 
+/// What no pass has reached has a gradient of zero, as in every other process.
 void ShardedModel::wait_gradients() {
+  const c10::NoGradGuard no_grad;
   while (!reductions_.empty()) finish_reduction();
+  for (const auto& unit : units_)
+    for (const Unit::Piece& piece : unit->pieces)
+      if (!piece.master.grad().defined()) piece.master.mutable_grad() = at::zeros_like(piece.master);
 }
 
 void ShardedModel::release_all() {

@@ -43,7 +43,8 @@ struct ShardSegment {
   std::string name;
   std::vector<int64_t> shape;  ///< of the whole parameter
   int64_t offset = 0;          ///< of the piece in the flattened parameter
-  at::Tensor master;           ///< the piece, 1-D, a view of the shard; its grad is the piece's gradient
+  at::Tensor master;  ///< the piece, 1-D, a view of the shard; its grad is the piece's gradient, once
+                      ///< there was a backward pass
 };
 
 /// A chain of units (embedding, blocks, head) whose parameters lie in shards, one for each process, and are
@@ -52,8 +53,8 @@ struct ShardSegment {
 /// Gradients are summed over processes, never averaged: the loss is divided by what all processes count
 /// together. Every process runs the same units in the same order. A step: release_all(), for the shards have
 /// changed; run() the units and backward(), as often as there are micro-batches: gradients add up in those of
-/// the segments; update the segments by them and set them to zero. A process alone whose masters have the
-/// compute type holds no second copy.
+/// the segments; update the segments by them and let them go (no gradient is held between steps). A process
+/// alone whose masters have the compute type holds no second copy.
 ///
 /// Frozen tensors of a unit are a second flat tensor, of bytes: they are cut into shards and gathered with
 /// the parameters, in the types in which they are used, and have no masters, gradients or segments. A process

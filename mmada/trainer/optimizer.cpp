@@ -79,8 +79,7 @@ void AdamW::add_moments(const TrainedTensor& parameter) {
 }
 
 void AdamW::zero_grad() {
-  for (const TrainedTensor& parameter : parameters_)
-    if (parameter.tensor.grad().defined()) parameter.tensor.grad().zero_();
+  for (const TrainedTensor& parameter : parameters_) parameter.tensor.mutable_grad().reset();
 }
 
 double AdamW::grad_norm() const {

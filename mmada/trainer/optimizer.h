@@ -53,6 +53,7 @@ class AdamW {
   const std::vector<TrainedTensor>& parameters() const { return parameters_; }
   const AdamWOptions& options() const { return options_; }
 
+  /// Lets all gradients go, and their memory.
   void zero_grad();
   /// Euclidean norm of all processes' gradients together, the same number in each; NaN or infinite when any
   /// gradient is.

@@ -99,10 +99,11 @@ Kept kept_by_adapted_block(const RunShape& run, int64_t layer, bool partial) {
   return {d + all + 2 * d + 2 * kv + rest, 0};
 }
 
-int64_t activation_bytes(const RunShape& run, const PassShape& pass) {
+/// What the first `layers` blocks keep.
+int64_t activation_bytes(const RunShape& run, const PassShape& pass, int64_t layers) {
   const int64_t tokens = pass.rows * pass.tokens;
   int64_t elements = 0;
-  for (int64_t layer = 0; layer < run.model.n_layers; ++layer) {
+  for (int64_t layer = 0; layer < layers; ++layer) {
     const bool last = layer + 1 == run.model.n_layers;
     const Kept kept = run.lora ? kept_by_adapted_block(run, layer, last) : kept_by_block(run, last);
     elements += kept.tokens * tokens + kept.positions * pass.positions;
@@ -121,7 +122,7 @@ int64_t dequantised_bytes(const RunShape& run) {
 }
 
 /// On its way back a block has the gradients of its widest tensors, and what it computes anew.
-int64_t working_bytes(const RunShape& run, const PassShape& pass) {
+int64_t block_working_bytes(const RunShape& run, const PassShape& pass) {
   RunShape all = run;
   all.recompute = Recompute::kNothing;
   const auto kept = [](const RunShape& of) {
@@ -133,10 +134,47 @@ int64_t working_bytes(const RunShape& run, const PassShape& pass) {
   const int64_t again =
       run.recompute == Recompute::kBlocks ? anew : std::min(anew, run.model.mlp_hidden_size);
   const int64_t block = (widest + again) * pass.rows * pass.tokens * size_of(run.policy.compute);
+  return block + dequantised_bytes(run);
+}
+
+int64_t head_working_bytes(const RunShape& run, const PassShape& pass) {
   const int64_t chunk = std::min<int64_t>(kLogprobsChunkBytes, pass.positions * run.model.vocab_size * 4);
-  const int64_t head =
-      (run.lora ? kFrozenLogitChunks : kLogitChunks) * chunk + 3 * pass.positions * run.model.d_model * 4;
-  return std::max(block + dequantised_bytes(run), head);
+  return (run.lora ? kFrozenLogitChunks : kLogitChunks) * chunk + 3 * pass.positions * run.model.d_model * 4;
+}
+
+/// What a moment of a step holds beside what is there all the time.
+struct Moment {
+  int64_t gradients = 0, activations = 0, working = 0;
+  int64_t total() const { return gradients + activations + working; }
+};
+
+/// A pass on its way back through the head, the blocks and the embedding, and behind it. Gradients come about
+/// on that way, whole, and become shards; `later`: those of a pass before are there already.
+std::vector<Moment> moments_of(const RunShape& run, const PassShape& pass, bool later) {
+  const std::vector<UnitSize> units = unit_sizes(run);
+  const ShardPolicy& policy = run.policy;
+  const int64_t layers = run.model.n_layers;
+  const auto shard_bytes = [&](size_t unit) {
+    return units[unit].trained / run.processes * size_of(policy.master);
+  };
+  int64_t held = 0, before = 0;
+  std::vector<bool> reduced(units.size(), later);
+  for (size_t unit = 0; later && unit < units.size(); ++unit) held += shard_bytes(unit);
+  std::vector<Moment> moments;
+  for (int64_t place = layers + 1; place >= 0; --place) {
+    const bool head = place == layers + 1;
+    const auto unit = static_cast<size_t>(head && run.model.tie_word_embeddings ? 0 : place);
+    const int64_t own = units[unit].trained;
+    Moment moment{.gradients = held + own * size_of(policy.compute)};
+    if (run.processes > 1) moment.gradients += (own + before) * size_of(policy.reduce);
+    moment.activations = activation_bytes(run, pass, std::min(place, layers));
+    if (place > 0) moment.working = head ? head_working_bytes(run, pass) : block_working_bytes(run, pass);
+    moments.push_back(moment);
+    if (!reduced[unit]) held += shard_bytes(unit);
+    reduced[unit] = true, before = own;
+  }
+  moments.push_back({.gradients = held});
+  return moments;
 }
 
 /// Of the forward pass's layers and of its head.
@@ -188,10 +226,8 @@ MemoryPlan memory_plan(const RunShape& run) {
   });
   const int64_t shard = trained.all / run.processes;
   const int64_t whole = !policy.release ? filled.all : policy.prefetch ? filled.pair : filled.largest;
-  const int64_t in_flight = alone ? 0 : trained.pair * size_of(policy.reduce);
   MemoryPlan plan;
   plan.parameters = shard * size_of(policy.master) + frozen.all / run.processes + whole;
-  plan.gradients = shard * size_of(policy.master) + in_flight + trained.largest * size_of(policy.compute);
   // two moments of fp32; or of a byte, and two scales for each block
   plan.optimizer = run.moments_8bit ? shard * 2 + shard / kMomentBlock * 8 : shard * 8;
   if (run.averaged_weights) plan.optimizer += shard * 4;
@@ -200,10 +236,14 @@ MemoryPlan memory_plan(const RunShape& run) {
     for (const NamedParameter& parameter :
          Transformer(run.model, at::TensorOptions(at::kMeta).dtype(policy.compute)).parameters())
       plan.rollouts += static_cast<int64_t>(parameter.tensor.nbytes());
+  Moment worst;
+  bool later = run.micro_batches > 1;  // of which the last has the gradients of those before
   for (const PassShape& pass : run.passes) {
-    plan.activations = std::max(plan.activations, activation_bytes(run, pass));
-    plan.working = std::max(plan.working, working_bytes(run, pass));
+    for (const Moment& moment : moments_of(run, pass, later))
+      if (moment.total() > worst.total()) worst = moment;
+    later = true;
   }
+  plan.gradients = worst.gradients, plan.activations = worst.activations, plan.working = worst.working;
   return plan;
 }
 

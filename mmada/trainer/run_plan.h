@@ -43,7 +43,7 @@ std::vector<PassShape> pass_shapes(const std::vector<FlowConfig>& flows, const R
 /// Bytes that one process holds at the worst moment of a step (TRAINING.md's counting, for these kernels).
 struct MemoryPlan {
   int64_t parameters = 0;   ///< shards of masters and of what is frozen, and the whole units around their use
-  int64_t gradients = 0;    ///< shards, and the units that are being reduced
+  int64_t gradients = 0;    ///< shards that are there by then, and the units that are being reduced
   int64_t optimizer = 0;    ///< two moments, and the averaged weights
   int64_t activations = 0;  ///< kept for the backward pass
   int64_t working = 0;      ///< on top: the head's chunks of logits, or a block on its way back

@@ -87,7 +87,7 @@ Trace train_plainly(at::ScalarType type) {
     for (const auto& [name, shape] : unit.shapes) {
       at::Tensor parameter = at::empty(shape, type);
       fill(name, parameter);
-      parameter.requires_grad_(true).mutable_grad() = at::zeros_like(parameter);
+      parameter.requires_grad_(true);
       weights.back().push_back(parameter);
       parameters.push_back(trained_whole({name, parameter, ParameterKind::kLinear}));
     }

@@ -34,7 +34,6 @@ class Pull final : public TrainStep {
   Pull(Group group, std::map<int64_t, Poison> poisons)
       : group_(std::move(group)), poisons_(std::move(poisons)) {
     piece_ = at::full({4}, 1.0 + group_.rank(), at::kFloat).requires_grad_(true);
-    piece_.mutable_grad() = at::zeros({4});
   }
 
   std::vector<TrainedTensor> parameters() const override {
@@ -50,7 +49,7 @@ class Pull final : public TrainStep {
     const at::NoGradGuard no_grad;
     const double data_seconds = delay(step);
     before_.push_back(piece_.detach().clone());
-    piece_.mutable_grad().copy_(piece_ - 3.0);
+    piece_.mutable_grad() = piece_ - 3.0;
     double loss = 0.5 * (piece_ - 3.0).square().sum().item<double>();
     if (const auto poison = poisons_.find(step);
         poison != poisons_.end() && poison->second.rank == group_.rank()) {
