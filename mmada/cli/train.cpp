@@ -16,6 +16,7 @@
 #include "mmada/cli/verb.h"
 #include "mmada/core/check.h"
 #include "mmada/core/config.h"
+#include "mmada/core/signal_stack.h"
 #include "mmada/core/thread_stack.h"
 #include "mmada/distributed/environment.h"
 #include "mmada/distributed/launch.h"
@@ -45,9 +46,7 @@ void on_stop(int signal) {
 }
 
 void handle_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_stop;
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) handle_signal(signal, on_stop);
 }
 
 std::string output_dir(const Json& config, const Options& options) {
@@ -215,6 +214,7 @@ void run(const Options& options) {
   std::vector<std::string> overrides = options.overrides;
   if (!options.resume.empty()) overrides.push_back("experiment.resume_from_checkpoint=" + options.resume);
   const Json config = load_config(options.config, overrides);
+  const SignalStack signal_stack;
   handle_signals();
   TrainHooks hooks;
   hooks.log = &std::cerr;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "mmada/core/check.h"
+#include "mmada/core/signal_stack.h"
 
 namespace mmada {
 namespace {
@@ -54,10 +55,7 @@ std::string text_of(const void* address) {
 WatchedThread::WatchedThread() : thread_(::pthread_self()) {
   std::array<void*, 1> first;
   ::backtrace(first.data(), 1);  // loads what it needs now: a handler must not
-  struct sigaction action {};
-  action.sa_handler = capture;
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGURG, &action, nullptr);
+  handle_signal(SIGURG, capture, SA_RESTART);
 }
 
 std::vector<std::string> WatchedThread::stack(std::chrono::milliseconds limit) const {

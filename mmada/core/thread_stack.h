@@ -11,6 +11,7 @@ namespace mmada {
 
 /// A thread that others can ask what it is doing: the one that makes this. It is interrupted for that by
 /// SIGURG, whose handler belongs to the process from then on; what it waits in goes on waiting.
+/// Where it computes it should have a SignalStack.
 class WatchedThread {
  public:
   WatchedThread();

@@ -29,9 +29,10 @@ class NonFiniteError : public Error {
 
 /// What the surroundings give a run.
 struct TrainHooks {
-  std::ostream* log = nullptr;                        ///< notices and progress; null: silence
-  bool terminal = false;                              ///< log is a terminal
-  std::function<bool()> stop = [] { return false; };  ///< asked before each step: save and end
+  std::ostream* log = nullptr;  ///< notices and progress; null: silence
+  bool terminal = false;        ///< log is a terminal
+  /// Asked before each step: save and end. Where a signal is the reason, see SignalStack.
+  std::function<bool()> stop = [] { return false; };
   bool force = false;  ///< start even where the memory planned for the run is not there
   /// Called from another thread when another process of the run stands still: to report it and end this one.
   std::function<void(const LostRank&)> lost = nullptr;
