@@ -210,6 +210,21 @@ std::vector<Variant> policies(at::ScalarType type) {
   return result;
 }
 
+TEST_CASE(
+    "gradients that are one tensor to autograd add up apart, and a parameter that no pass reads has zeros") {
+  ShardedModel model({}, {});
+  model.add("unit", {{"a", {3}}, {"b", {3}}, {"unread", {2}}},
+            [](const std::string&, const at::Tensor& parameter) { parameter.fill_(1.0); });
+  const auto sum = [](at::TensorList parameters, at::TensorList) { return parameters[0] + parameters[1]; };
+  for (int pass = 0; pass < 2; ++pass)
+    model.run(0, {.function = sum, .recompute = pass == 1}, {at::zeros({1})}).sum().backward();
+  for (const ShardSegment& segment : model.segments()) {
+    REQUIRE(segment.master.grad().defined());
+    CHECK(at::equal(segment.master.grad(),
+                    at::full_like(segment.master, segment.name == "unread" ? 0.0 : 2.0)));
+  }
+}
+
 TEST_CASE("sharded steps in every rank", "[.equal]") {
   const Group group = test::connect();
   const Trace plain = train_plainly(at::kDouble), plain_fp32 = train_plainly(at::kFloat);
