@@ -22,8 +22,8 @@ struct Slot {
   std::exception_ptr error;
 };
 
-/// source_, rhythm_ and skip_next_ are guarded by source_mutex_, what follows queue_mutex_ by that. Whoever
-/// takes both takes source_mutex_ first. Work on samples runs under neither.
+/// The source, rhythm_ and skip_next_ belong to the thread that took them (taken_), the rest is guarded by
+/// mutex_. Nobody waits for room with the source taken: who asks about it would wait as long as nobody draws.
 class PrefetchSource final : public SampleSource {
  public:
   PrefetchSource(std::unique_ptr<SampleSource> source, int64_t workers, int64_t ahead)
@@ -34,7 +34,7 @@ class PrefetchSource final : public SampleSource {
 
   ~PrefetchSource() override {
     {
-      const std::lock_guard lock(queue_mutex_);
+      const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     room_.notify_all();
@@ -68,27 +68,51 @@ class PrefetchSource final : public SampleSource {
   }
 
   Json skipped() const override {
-    const std::lock_guard lock(source_mutex_);
+    const Taken taken(*this);
     return source_->skipped();
   }
 
   Json state() const override {
-    const std::lock_guard lock(queue_mutex_);
+    const std::lock_guard lock(mutex_);
     return position_;
   }
 
   void restore(const Json& state) override { begin_anew(state, 0, 0); }
 
  private:
+  /// The source to oneself: workers take nothing from it meanwhile.
+  class Taken {
+   public:
+    explicit Taken(const PrefetchSource& of) : of_(of) {
+      std::unique_lock lock(of_.mutex_);
+      of_.wanted_ = true;
+      of_.given_back_.wait(lock, [&] { return !of_.taken_; });
+      of_.wanted_ = false;
+      of_.taken_ = true;
+    }
+    ~Taken() {
+      {
+        const std::lock_guard lock(of_.mutex_);
+        of_.taken_ = false;
+      }
+      of_.room_.notify_all();
+    }
+    Taken(const Taken&) = delete;
+    Taken& operator=(const Taken&) = delete;
+
+   private:
+    const PrefetchSource& of_;
+  };
+
   /// The next slot, once it is ready.
   std::shared_ptr<Slot> front() {
-    std::unique_lock lock(queue_mutex_);
+    std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return !queue_.empty() && queue_.front()->ready; });
     return queue_.front();
   }
 
   void pop() {
-    const std::lock_guard lock(queue_mutex_);
+    const std::lock_guard lock(mutex_);
     position_ = std::move(queue_.front()->after);
     queue_.pop_front();
     room_.notify_one();
@@ -96,12 +120,7 @@ class PrefetchSource final : public SampleSource {
 
   /// Forgets what was read ahead and goes on `count` samples behind `state`.
   void begin_anew(const Json& state, int64_t count, int64_t rhythm) {
-    {
-      const std::lock_guard lock(queue_mutex_);
-      pausing_ = true;  // whoever waits for room gives source_mutex_ back
-    }
-    room_.notify_all();
-    const std::lock_guard source(source_mutex_);
+    const Taken taken(*this);
     const auto failure = std::make_shared<Slot>();
     Json position = state;
     try {
@@ -114,16 +133,12 @@ class PrefetchSource final : public SampleSource {
     }
     rhythm_ = rhythm;
     skip_next_ = false;
-    {
-      const std::lock_guard lock(queue_mutex_);
-      queue_.clear();
-      position_ = std::move(position);
-      failed_ = failure->error != nullptr;
-      if (failed_) queue_.push_back(failure);
-      pausing_ = false;
-    }
-    room_.notify_all();
-    if (failure->error) std::rethrow_exception(failure->error);
+    const std::lock_guard lock(mutex_);
+    queue_.clear();
+    position_ = std::move(position);
+    failed_ = failure->error != nullptr;
+    if (failed_) queue_.push_back(failure);
+    if (failed_) std::rethrow_exception(failure->error);
   }
 
   void work() {
@@ -134,7 +149,7 @@ class PrefetchSource final : public SampleSource {
         slot->error = std::current_exception();
       }
       slot->work = nullptr;
-      const std::lock_guard lock(queue_mutex_);
+      const std::lock_guard lock(mutex_);
       slot->ready = true;
       ready_.notify_all();
     }
@@ -142,49 +157,51 @@ class PrefetchSource final : public SampleSource {
 
   /// Takes one piece of work from the source, in order; nothing when all ends.
   std::shared_ptr<Slot> take() {
-    while (true) {
-      std::unique_lock source(source_mutex_);
-      {
-        std::unique_lock lock(queue_mutex_);
-        room_.wait(lock, [&] { return stopping_ || pausing_ || (!failed_ && queue_.size() < ahead_); });
-        if (stopping_) return nullptr;
-        if (pausing_) {
-          source.unlock();
-          room_.wait(lock, [&] { return stopping_ || !pausing_; });
-          continue;
-        }
-      }
-      const auto slot = std::make_shared<Slot>();
-      try {
-        slot->skip = skip_next_ ? rhythm_ : 0;
-        if (skip_next_)
-          source_->skip(rhythm_);
-        else
-          slot->work = source_->defer();
-        slot->after = source_->state();
-        skip_next_ = !skip_next_ && rhythm_ > 0;
-      } catch (...) {
-        slot->error = std::current_exception();
-      }
-      const std::lock_guard lock(queue_mutex_);
-      failed_ = slot->error != nullptr;  // nothing can be read behind it
-      queue_.push_back(slot);
-      return slot;
-    }
+    std::unique_lock lock(mutex_);
+    room_.wait(lock,
+               [&] { return stopping_ || (!taken_ && !wanted_ && !failed_ && queue_.size() < ahead_); });
+    if (stopping_) return nullptr;
+    taken_ = true;
+    lock.unlock();
+    const auto slot = read();
+    lock.lock();
+    taken_ = false;
+    failed_ = slot->error != nullptr;  // nothing can be read behind it
+    queue_.push_back(slot);
+    lock.unlock();
+    room_.notify_one();
+    given_back_.notify_one();
+    return slot;
   }
 
-  mutable std::mutex source_mutex_;
+  std::shared_ptr<Slot> read() {
+    const auto slot = std::make_shared<Slot>();
+    try {
+      slot->skip = skip_next_ ? rhythm_ : 0;
+      if (skip_next_)
+        source_->skip(rhythm_);
+      else
+        slot->work = source_->defer();
+      slot->after = source_->state();
+      skip_next_ = !skip_next_ && rhythm_ > 0;
+    } catch (...) {
+      slot->error = std::current_exception();
+    }
+    return slot;
+  }
+
   std::unique_ptr<SampleSource> source_;
   int64_t rhythm_ = 0;      ///< samples passed over after each
   bool skip_next_ = false;  ///< whether the next slot passes over them
 
-  mutable std::mutex queue_mutex_;
-  std::condition_variable room_, ready_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable room_, ready_, given_back_;
+  mutable bool taken_ = false, wanted_ = false;
   const int64_t workers_;
   const size_t ahead_;
   std::deque<std::shared_ptr<Slot>> queue_;
   Json position_;  ///< state of the source before the queue's first
-  bool stopping_ = false, pausing_ = false, failed_ = false;
+  bool stopping_ = false, failed_ = false;
   std::vector<std::thread> threads_;
 };
 

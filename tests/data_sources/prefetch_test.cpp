@@ -48,6 +48,7 @@ class NumberSource final : public SampleSource {
   }
   Json state() const override { return {{"index", index_}}; }
   void restore(const Json& state) override { index_ = state.at("index"); }
+  Json skipped() const override { return {{"begun", index_}}; }
 
  private:
   std::optional<Sample> make(int64_t i) const {
@@ -148,6 +149,15 @@ TEST_CASE("a process among eight is read ahead for, and samples of the others ar
     CHECK(both.ahead->state() == both.plain->state());
   }
   CHECK(both.counters->made < 60 + 60 + 8 + 8 + 8);  // two sources; a start, one shift, and what is ahead
+}
+
+TEST_CASE("what was left out is told at once while read-ahead waits for room, and once a source has failed") {
+  for (const int64_t end : {INT64_MAX, int64_t{5}}) {
+    auto both = made({}, {}, end);
+    both.ahead->next();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    CHECK(both.ahead->skipped() == Json{{"begun", std::min<int64_t>(end, 9)}});  // hung for ever once
+  }
 }
 
 TEST_CASE("a source that was never drawn from, or is in the middle of its work, ends cleanly") {
