@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "mmada/core/check.h"
+#include "mmada/core/freed_memory.h"
 
 namespace mmada {
 namespace {
@@ -39,6 +40,14 @@ void add_gradient(const Tensor& piece, const Tensor& gradient) {
     sum.add_(gradient);
   else
     sum = gradient;
+}
+
+/// A large gradient is a fresh block, beside which the activations that the pass has freed would lie idle.
+void make_room_for_gradients(const std::vector<Tensor>& leaves) {
+  if (std::ranges::any_of(leaves, [](const Tensor& leaf) {
+        return leaf.is_cpu() && static_cast<int64_t>(leaf.nbytes()) >= kFreshBlockBytes;
+      }))
+    give_back_freed_memory();
 }
 
 }  // namespace
@@ -280,6 +289,7 @@ struct ShardedModel::UnitFunction : torch::autograd::Function<UnitFunction> {
     std::vector<Tensor> wanted = unit->leaves;
     for (const Tensor& input : inputs)
       if (input.requires_grad()) wanted.push_back(input);
+    make_room_for_gradients(unit->leaves);
     tensor_list found = torch::autograd::grad({out}, wanted, {grads[0]}, /*retain_graph=*/false,
                                               /*create_graph=*/false, /*allow_unused=*/true);
     tensor_list result(4);  // of the shard, the model, the unit and the pass

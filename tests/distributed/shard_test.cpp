@@ -9,6 +9,7 @@
 #include "mmada/core/rng.h"
 #include "mmada/trainer/optimizer.h"
 #include "tests/distributed/ranks.h"
+#include "tests/support/tensors.h"
 
 namespace mmada {
 namespace {
@@ -318,6 +319,36 @@ TEST_CASE("two forwards before one backward give the sum of their gradients") {
     CHECK(grad_norm(*together) == Approx(grad_norm(*apart)).epsilon(1e-13));
   }
 }
+
+#ifndef __SANITIZE_ADDRESS__  // which has a heap of its own
+TEST_CASE(
+    "what the pass has freed is given back before a large gradient comes about, not before a small one") {
+  const auto left = [](int64_t rows) {
+    ShardedModel model(Group(), {});
+    int64_t before = 0, after = 0;
+    at::Tensor last;
+    const auto fill = [](const std::string&, const at::Tensor& weights) { weights.fill_(0.5); };
+    const ShardedModel::Pass first{[&](at::TensorList w, at::TensorList) {
+      at::Tensor out = w[0].narrow(0, 0, 4).clone();
+      if (out.requires_grad()) out.register_hook([&](const at::Tensor&) { after = process_memory("VmRSS"); });
+      return out;
+    }};
+    const ShardedModel::Pass second{[&](at::TensorList w, at::TensorList in) {
+      std::vector<at::Tensor> small;  // 40 MiB
+      for (int i = 0; i < 640; ++i) small.push_back(at::ones({16 * 1024}));
+      before = process_memory("VmRSS");
+      last = small.back();  // keeps the heap from shrinking by itself
+      return at::mul(in[0], w[0]).sum();
+    }};
+    model.add("first", {{"large", {rows, 1024}}}, fill);
+    model.add("second", {{"small", {1}}}, fill);
+    model.run(1, second, {model.run(0, first, {})}).backward();
+    return after - before;
+  };
+  CHECK(left(16 * 1024) < -(30 << 20));
+  CHECK(left(1024) > -(10 << 20));
+}
+#endif
 
 TEST_CASE("an error inside a step leaves a model that can go on") {
   const auto owner = build({}, {});
