@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "mmada/core/check.h"
 #include "mmada/rewards/clip_reward.h"
@@ -99,6 +100,15 @@ Scores RewardSet::score_member(Member& member, std::span<const RewardSample> sam
   const Scores found = judge(member, own, failures);
   for (size_t i = 0; i < own.size(); ++i) scores[places[i]] = found[i];
   return scores;
+}
+
+std::vector<std::string> failure_notices(const std::vector<std::string>& failures) {
+  std::vector<std::string> notices;
+  for (const std::string& message : std::set(failures.begin(), failures.end())) {
+    const auto times = std::ranges::count(failures, message);
+    notices.push_back(times == 1 ? message : cat(message, " (", times, " times)"));
+  }
+  return notices;
 }
 
 RewardTotals RewardSet::score(std::span<const RewardSample> samples) {

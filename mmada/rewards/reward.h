@@ -74,6 +74,9 @@ struct RewardTotals {
   std::vector<std::string> failures;  ///< one line for each reward that failed, with its name
 };
 
+/// Failures of several batches for a log: each message once, and how often it came.
+std::vector<std::string> failure_notices(const std::vector<std::string>& failures);
+
 /// What follows when a reward fails.
 enum class OnFailure {
   kAbstain,  ///< it has no opinion on these samples

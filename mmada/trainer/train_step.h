@@ -27,9 +27,11 @@ struct StepReport {
   double flops = 0;           ///< model FLOPs (training_flops) of the step in all processes; 0: not counted
   double data_seconds = 0;    ///< of the step's time, until its batch was there; in this process
   bool update = true;         ///< false: there was nothing to learn; weights and optimizer stay as they are
+  std::vector<std::string> notices = {};  ///< lines for the log
 };
 
 /// A run cannot go on although nothing is wrong with its weights: a checkpoint is saved before it ends.
+/// Thrown by prepare(), evaluate() and validate(), in all processes alike.
 class RunEnded : public Error {
  public:
   using Error::Error;
@@ -40,6 +42,7 @@ struct Evaluation {
   MetricValues values;
   std::vector<std::pair<std::string, Image>> images;            ///< for TensorBoard
   std::vector<std::pair<std::string, std::string>> texts = {};  ///< for TensorBoard, in Markdown
+  std::vector<std::string> notices = {};                        ///< lines for the log
 };
 
 /// What a trainer trains: the parameters, how a step's gradients come about, and what is saved. All processes

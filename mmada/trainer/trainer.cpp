@@ -117,8 +117,13 @@ bool Trainer::prepare(int64_t step) {
   return step_.prepare(step, [&] { return group_.largest({hooks_.stop() ? 1 : 0}).front() > 0; });
 }
 
+void Trainer::pass_on(int64_t step, const std::vector<std::string>& notices) const {
+  for (const std::string& text : notices) notice(cat("step ", step, ": ", text));
+}
+
 void Trainer::record(int64_t step, const Evaluation& found, Metrics* metrics) const {
-  const auto& [values, images, texts] = found;
+  const auto& [values, images, texts, notices] = found;
+  pass_on(step, notices);
   if (metrics == nullptr) return;
   for (const auto& [name, image] : images) metrics->image(name, step, image);
   for (const auto& [name, text] : texts) metrics->text(name, step, text);
@@ -145,6 +150,7 @@ StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
   const double waited = group_.seconds_in_collectives();
   optimizer_.zero_grad();
   const StepReport report = step_.compute(step);
+  pass_on(step, report.notices);
   const double norm = optimizer_.grad_norm();
   MetricValues values;
   if (!report.update) {
@@ -191,18 +197,23 @@ TrainOutcome Trainer::run() {
                                  .log_seconds = 30.0});
   StepInterval interval;
   if (first == 0 && options_.evaluate_first)
-    interval.aside([&] { record(0, step_.evaluate(0), metrics ? &*metrics : nullptr); });
+    interval.aside(
+        [&] { record(0, at_step(0, [&] { return step_.evaluate(0); }), metrics ? &*metrics : nullptr); });
   int64_t saved = -1;
   std::optional<RunEnded> ended;
-  while (outcome.step < options_.max_train_steps) {
-    const auto begin = std::chrono::steady_clock::now();
-    group_.at_step(outcome.step);
+  const auto ends = [&](const auto& work) {
     try {
-      outcome.stopped = at_step(outcome.step, [&] { return meet(outcome.step) || !prepare(outcome.step); });
+      at_step(outcome.step, work);
     } catch (const RunEnded& error) {
       ended = error;
     }
-    if (outcome.stopped || ended) break;
+    return ended.has_value();
+  };
+  while (outcome.step < options_.max_train_steps) {
+    const auto begin = std::chrono::steady_clock::now();
+    group_.at_step(outcome.step);
+    if (ends([&] { outcome.stopped = meet(outcome.step) || !prepare(outcome.step); }) || outcome.stopped)
+      break;
     const StepReport report = at_step(outcome.step, [&] { return one_step(outcome.step, &interval); });
     ++outcome.step;
     progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
@@ -212,7 +223,7 @@ TrainOutcome Trainer::run() {
     productive_seconds_ += seconds_since(begin);
     if (evaluates(outcome.step) || step_.validates(outcome.step)) {
       progress.finish();
-      interval.aside([&] { look(outcome.step, metrics ? &*metrics : nullptr); });
+      if (ends([&] { interval.aside([&] { look(outcome.step, metrics ? &*metrics : nullptr); }); })) break;
     }
     if (options_.save_every > 0 && outcome.step % options_.save_every == 0) {
       interval.aside([&] { interval.add("save_stall_seconds", save(outcome.step)); });

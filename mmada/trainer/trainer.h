@@ -8,6 +8,7 @@
 #include <iosfwd>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mmada/core/check.h"
 #include "mmada/core/json.h"
@@ -72,6 +73,7 @@ class Trainer {
   void look(int64_t step, Metrics* metrics) const;
   StepReport one_step(int64_t step, StepInterval* interval);
   bool accept(const StepReport& report, double norm, int64_t step);
+  void pass_on(int64_t step, const std::vector<std::string>& notices) const;
   void record(int64_t step, const Evaluation& found, Metrics* metrics) const;
   void notice(const std::string& text) const;
 

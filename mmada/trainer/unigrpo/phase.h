@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "mmada/core/json.h"
@@ -19,6 +20,7 @@ struct RolloutPhase {
   std::vector<Response> responses = {};                ///< without their pictures, group by group
   std::vector<std::optional<double>> advantages = {};  ///< none: left out of the updates
   MetricValues metrics = {};                           ///< of rollouts and rewards
+  std::vector<std::string> notices = {};               ///< of rewards that failed
   /// log p of the tokens that have a loss in each update, in policy_rows' order over all responses [N], under
   /// the policy that answered and under the reference (where there is one). Empty until they are computed.
   std::vector<at::Tensor> old = {}, reference = {};
@@ -27,7 +29,7 @@ struct RolloutPhase {
 Json response_json(const Response& response);
 Response parse_response(const Json& json, const std::string& source, const std::string& path);
 
-/// All of it but the metrics, exactly.
+/// All of it but the metrics and notices, exactly.
 Json phase_json(const RolloutPhase& phase);
 RolloutPhase parse_phase(const Json& json, const std::string& source, const std::string& path);
 

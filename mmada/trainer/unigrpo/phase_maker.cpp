@@ -60,6 +60,14 @@ std::vector<RolloutRequest> PhaseMaker::requests_of(const std::vector<PromptSour
   return requests;
 }
 
+/// Whether it is the first picture of one of the first prompts that are drawn.
+bool PhaseMaker::keeps_picture(const std::vector<RolloutRequest>& requests, int64_t index) const {
+  const auto draws = [](const RolloutRequest& of) { return of.stream->task == PromptTask::kT2i; };
+  const auto drawn = std::count_if(requests.begin(), requests.begin() + index, draws);
+  return draws(requests[index]) && index % options_.num_generations == 0 &&
+         drawn < options_.saved_pictures * options_.num_generations;
+}
+
 /// Responses and scores of one run.
 Json PhaseMaker::run(int64_t number, const std::vector<RolloutRequest>& requests, int64_t outer_step,
                      const Generator& generator, SampleEncoder& encoder) {
@@ -78,9 +86,7 @@ Json PhaseMaker::run(int64_t number, const std::vector<RolloutRequest>& requests
                     {"rewards", std::move(parts)},
                     {"reward", score_json(totals.total[i])}});
     const int64_t index = begin + static_cast<int64_t>(i);
-    if (!responses[i].image || index >= options_.saved_pictures * options_.num_generations ||
-        index % options_.num_generations > 0)
-      continue;  // the first picture of each of the first prompts
+    if (!responses[i].image || !keeps_picture(requests, index)) continue;
     const std::string pictures = folder("completions", outer_step);
     fs::create_directories(pictures);
     write_image(cat(pictures, "/", index, ".png"), *responses[i].image);
@@ -151,6 +157,7 @@ std::optional<RolloutPhase> PhaseMaker::make(int64_t outer_step,
   phase.advantages = advantages.values;
   phase.metrics = measure(requests, scored, phase, advantages);
   phase.metrics.emplace_back("reward_failures", static_cast<double>(failures.size()));
+  phase.notices = failure_notices(failures);
   phase.metrics.emplace_back("rollout_seconds",
                              std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   group_.agree("writing completions", [&] {

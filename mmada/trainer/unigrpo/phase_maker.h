@@ -25,8 +25,9 @@ struct PhaseOptions {
   uint64_t seed = 0;
   AdvantageOptions advantages;
   std::string output_dir;
-  int64_t saved_pictures = 4;  ///< of each outer step, into completions/
-  Json settings;               ///< what else responses depend on: those spooled under others are made anew
+  int64_t saved_pictures =
+      4;          ///< of each outer step, into completions/: one of each of the first prompts drawn
+  Json settings;  ///< what else responses depend on: those spooled under others are made anew
 };
 
 /// Who answers.
@@ -41,12 +42,10 @@ struct PhasePolicy {
 /// processes take turns over runs of `rows_together` responses, so that their number changes nothing.
 ///
 /// Under output_dir
-///  - rollouts/step-K/run-C.json holds each run's responses and scores while the phase goes on: a phase that
-///  is
-///    interrupted goes on with them;
-///  - completions/step-K.jsonl, and step-K/ with pictures, is for eyes: prompt, response, reward and its
-///  parts,
-///    advantage.
+///  - rollouts/step-K/run-C.json holds each run's responses and scores while the phase goes on: a phase
+///    that is interrupted goes on with them;
+///  - completions/step-K.jsonl is for eyes: prompt, response, reward and its parts, advantage; and so are the
+///    pictures in step-K/, each of the name of its line (from 0).
 class PhaseMaker {
  public:
   PhaseMaker(PhaseOptions options, RewardSet rewards, Group group);
@@ -65,6 +64,7 @@ class PhaseMaker {
            const Generator& generator, SampleEncoder& encoder);
   Json find_or_run(int64_t number, const std::vector<RolloutRequest>& requests, int64_t outer_step,
                    const std::string& key, const Generator& generator, SampleEncoder& encoder);
+  bool keeps_picture(const std::vector<RolloutRequest>& requests, int64_t index) const;
   std::vector<RolloutRequest> requests_of(const std::vector<PromptSources::Prompt>& prompts) const;
   void write_completions(int64_t outer_step, const std::vector<RolloutRequest>& requests,
                          const std::vector<Json>& scored, const RolloutPhase& phase) const;

@@ -6,6 +6,7 @@
 
 #include "mmada/core/check.h"
 #include "mmada/core/rng.h"
+#include "mmada/data/jsonl.h"
 #include "mmada/data/source.h"
 #include "mmada/generation/text_canvas.h"
 #include "mmada/trainer/sampler_field.h"
@@ -60,8 +61,9 @@ std::vector<PromptStream> parse_prompt_streams(const Json& list, const std::stri
 PromptSources::PromptSources(const std::vector<PromptStream>& streams, uint64_t seed, const std::string& path)
     : streams_(streams) {
   for (const PromptStream& stream : streams_)
-    sources_.push_back(make_source(stream.source, cat(path, ".", stream.name, ".source"),
-                                   stream_key(seed, "prompts/" + stream.name)));
+    sources_.push_back(
+        make_source(stream.task == PromptTask::kMmu ? with_pictures_required(stream.source) : stream.source,
+                    cat(path, ".", stream.name, ".source"), stream_key(seed, "prompts/" + stream.name)));
 }
 
 std::vector<PromptSources::Prompt> PromptSources::next() {

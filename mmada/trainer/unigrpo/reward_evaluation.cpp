@@ -45,11 +45,13 @@ Evaluation evaluate_rewards(const Generator& generator, SampleEncoder& encoder, 
                         .number = static_cast<uint32_t>(requests.size())});
   const Rollout rollout(generator, encoder, {.seed = options.seed});
   Means means;
+  std::vector<std::string> failures;
   for (size_t begin = 0; begin < requests.size(); begin += static_cast<size_t>(options.rows_together)) {
     const size_t count = std::min(static_cast<size_t>(options.rows_together), requests.size() - begin);
     const auto own = std::span(requests).subspan(begin, count);
     const std::vector<Response> responses = rollout.run(own);
     const RewardTotals totals = rewards.score(reward_samples(own, responses));
+    failures.insert(failures.end(), totals.failures.begin(), totals.failures.end());
     for (size_t i = 0; i < count; ++i) {
       const std::string name = "eval/" + own[i].stream->name;
       means.add(name + "/reward", totals.total[i]);
@@ -58,6 +60,8 @@ Evaluation evaluate_rewards(const Generator& generator, SampleEncoder& encoder, 
     }
   }
   means.append_to(&found.values);
+  found.values.emplace_back("eval/reward_failures", static_cast<double>(failures.size()));
+  found.notices = failure_notices(failures);
   return found;
 }
 

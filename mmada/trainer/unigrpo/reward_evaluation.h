@@ -17,7 +17,8 @@ struct RewardEvaluationOptions {
   int64_t rows_together = 64;
 };
 
-/// eval/STREAM/reward, and eval/STREAM/rewards/NAME for each part: means over those that were scored.
+/// eval/STREAM/reward, and eval/STREAM/rewards/NAME for each part: means over those that were scored; and
+/// eval/reward_failures. Throws RewardFailure where a reward's policy is to stop.
 Evaluation evaluate_rewards(const Generator& generator, SampleEncoder& encoder, RewardSet& rewards,
                             const RewardEvaluationOptions& options);
 

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "mmada/core/check.h"
@@ -151,7 +152,10 @@ StepReport UniGrpoStep::report(int64_t update, std::vector<double> sums, int64_t
                               {"clip_ratio/high_mean", total[4]}},
                     .rows = std::ssize(phase_->responses),
                     .tokens = static_cast<int64_t>(total[5])};
-  if (update == 0) report.parts.insert(report.parts.end(), phase_->metrics.begin(), phase_->metrics.end());
+  if (update == 0) {
+    report.parts.insert(report.parts.end(), phase_->metrics.begin(), phase_->metrics.end());
+    report.notices = phase_->notices;
+  }
   report.update = std::ranges::any_of(phase_->advantages, [](const auto& x) { return x.has_value(); });
   return report;
 }
@@ -217,11 +221,22 @@ Evaluation UniGrpoStep::evaluate(int64_t) {
   transformer().shards().release_all();
   return with_policy(measures, [&](const PhasePolicy& policy) {
     Evaluation found;
+    std::string stop;
+    std::exception_ptr failed;
     group().agree("evaluation", [&] {
-      if (measures)
-        found = evaluate_rewards(policy.generator, encoder_, maker_.rewards(), options_.evaluation);
-      policy.keep_company();
+      try {
+        if (measures)
+          found = evaluate_rewards(policy.generator, encoder_, maker_.rewards(), options_.evaluation);
+      } catch (const RewardFailure& failure) {  // all processes end alike, below
+        stop = cat("evaluation: ", failure.what());
+      } catch (...) {
+        failed = std::current_exception();
+      }
+      policy.keep_company();  // whatever happened: the others wait in it
+      if (failed) std::rethrow_exception(failed);
     });
+    for (const std::string& reason : gather_bytes(group(), stop))
+      if (!reason.empty()) throw RunEnded(reason);
     return found;
   });
 }

@@ -54,7 +54,7 @@ def config(tmp_path_factory):
 
 def start(config, run, *flags, **environment):
     return subprocess.Popen([PROGRAM, "train", "--config", str(config), f"experiment.output_dir={run}", *map(str, flags)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, start_new_session=True)
 
 
 def train(config, run, *flags, check=0, **environment):
@@ -150,34 +150,35 @@ def test_a_run_killed_at_any_update_goes_on_bit_for_bit(config, straight, tmp_pa
     assert completions(run, 1) == completions(whole, 1)
 
 
-def test_a_run_stopped_among_its_rollouts_keeps_them_and_goes_on_bit_for_bit(config, straight, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--nproc", 2, "unigrpo.rows_together=2", "unigrpo.rollout_weights=sharded"]], ids=["alone", "sharded"])
+def test_a_run_stopped_among_its_rollouts_keeps_them_and_goes_on_bit_for_bit(tmp_path, flags):
     slow = tmp_path / "slow.py"  # in the second outer step, gives the signal time to come between two runs of responses
     slow.write_text("import time\ncalls = 0\ndef score(prompts, completions, **_):\n    global calls\n    calls += 1\n"
                     "    time.sleep(2 if calls > 3 else 0)\n    return [len(c) / 100 for c in completions]\n")
     serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
     reward = [{"name": "slow", "reward": {"type": "process", "command": [sys.executable, str(serve), f"{slow}:score"]}}]
     config = changed(tmp_path / "slow.json", rewards=reward)
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "whole", *flags)
     for wanted in (signal.SIGTERM, signal.SIGKILL):
         run = tmp_path / wanted.name
-        process = start(config, run)
+        process = start(config, run, *flags)
         place = run / "rollouts" / "step-000001"  # the second outer step
         deadline = time.monotonic() + 120
         while not (place / "run-0.json").exists() and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.send_signal(wanted)
+        (os.killpg if wanted == signal.SIGKILL else os.kill)(process.pid, wanted)  # the launcher passes on what it can
         process.communicate(timeout=60)
         assert process.returncode == (0 if wanted == signal.SIGTERM else -signal.SIGKILL)
         kept = sorted(place.glob("run-*.json"))
-        assert 1 <= len(kept) < 3 and not (run / "completions" / "step-000001.jsonl").exists()
+        assert 1 <= len(kept) < (6 if flags else 3) and not (run / "completions" / "step-000001.jsonl").exists()
         before = {path: path.stat().st_mtime_ns for path in kept}
-        train(config, run)
+        train(config, run, *flags)
         assert {path: path.stat().st_mtime_ns for path in kept} == before  # not made again
         assert metrics(run) == metrics(tmp_path / "whole")
         assert weights_hash(run) == weights_hash(tmp_path / "whole")
     # responses of other weights or another seed are not taken for these
     before = kept[0].read_text()
-    train(config, run, "--resume", run / f"checkpoint-{UPDATES}", "training.seed=4", f"training.max_train_steps={UPDATES + 1}")
+    train(config, run, *flags, "--resume", run / f"checkpoint-{UPDATES}", "training.seed=4", f"training.max_train_steps={UPDATES + 1}")
     assert kept[0].read_text() != before
 
 
@@ -202,11 +203,28 @@ def test_a_reward_that_fails_ends_the_run_with_a_checkpoint_where_that_is_asked_
     plugin.write_text(failing)
     calls.write_text("")
     config = changed(tmp_path / "abstain.json", rewards=reward("abstain"))
-    train(config, tmp_path / "abstain")
+    log = train(config, tmp_path / "abstain")
+    assert f"step {UPDATES}: reward moody: " in log and "no opinion today" in log and "(3 times)" in log
     found = metrics(tmp_path / "abstain")
     assert found[UPDATES + 1]["reward_failures"] == 3 and found[UPDATES + 1]["frac_groups_unscored"] == 1
     assert found[UPDATES + 1]["loss"] == 0  # and nothing was learned
     assert weights_hash(tmp_path / "abstain", UPDATES) == weights_hash(tmp_path / "abstain", 2 * UPDATES)
+
+
+def test_a_reward_that_fails_in_an_evaluation_is_named_or_ends_the_run_with_a_checkpoint(tmp_path):
+    plugin = tmp_path / "fails.py"  # at the prompts of the evaluation, whose answers are larger
+    plugin.write_text("def score(prompts, completions, **_):\n    if len(prompts) < 4:\n        raise ValueError('too few')\n"
+                      "    return [len(c) / 100 for c in completions]\n")
+    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
+    for policy, flags in (("stop", []), ("stop", ["--nproc", 2]), ("zero", [])):
+        rewards = [{"name": "moody", "on_failure": policy, "reward": {"type": "process", "command": [sys.executable, str(serve), f"{plugin}:score"]}}]
+        config = changed(tmp_path / "run.json", rewards=rewards, evaluation={"prompts": [{**SUMS, "prompts": 2}]},
+                         unigrpo={"rows_together": 12}, experiment={"save_every": 0, "evaluate_every": 2})
+        run = tmp_path / f"{policy}{len(flags)}"
+        log = train(config, run, *flags, check=1 if policy == "stop" else 0)
+        assert "step 2: " in log and "reward moody: " in log and "too few" in log
+        assert sorted(path.name for path in run.glob("checkpoint-*")) == ["checkpoint-2" if policy == "stop" else f"checkpoint-{UPDATES * OUTER}"]
+    assert metrics(run)[2]["eval/reward_failures"] == 1 and metrics(run)[2]["eval/math/rewards/moody"] == 0
 
 
 def test_answers_that_are_all_worth_the_same_teach_nothing(tmp_path):
@@ -233,7 +251,7 @@ def test_words_questions_and_pictures_learn_together(tmp_path):
     lines = completions(tmp_path / "run", 0)
     assert [line["stream"] for line in lines] == ["math"] * 12 + ["vqa"] * 4 + ["drawing"] * 4
     assert all((line["rewards"]["red"] is None) == (line["stream"] != "drawing") for line in lines)
-    assert not glob.glob(f"{tmp_path}/run/completions/step-000000/*.png")  # pictures of the first four prompts alone
+    assert [Path(path).name for path in glob.glob(f"{tmp_path}/run/completions/step-000000/*.png")] == ["16.png"]  # its line
     measured = metrics(tmp_path / "run")[UPDATES]
     assert "eval/math/rewards/correct" in measured and "eval/drawing/rewards/red" in measured and "eval/drawing/rewards/correct" not in measured
     config = changed(tmp_path / "drawn.json", dataset={"prompts": [PICTURES]}, rewards=rewards)
