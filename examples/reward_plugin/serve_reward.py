@@ -2,8 +2,8 @@
 """Serves a Python function as a reward: {"type": "process", "command": ["python3", "serve_reward.py", "FILE.py:FUNCTION"]}.
 
 The function has the signature of TRL's reward functions: f(prompts, completions, **columns) with lists of one entry per sample, and
-returns a list of numbers, None where it has no opinion. Columns are "answer", "task", "image" (PNG bytes or None) and every key of the
-samples' metadata. What it prints goes to the run's log; an exception fails the batch, not the worker.
+returns a list of numbers, None where it has no opinion. Columns are "answer", "task", "image" (what was drawn) and "shown" (what was
+asked about; both PNG bytes or None), and every key of the samples' metadata. What it prints goes to the run's log; an exception fails the batch, not the worker.
 """
 import base64
 import importlib.util
@@ -22,8 +22,9 @@ def load(place):
 
 
 def columns_of(samples):
-    columns = {"answer": [s["answer"] for s in samples], "task": [s["task"] for s in samples],
-               "image": [base64.b64decode(s["image"]) if s["image"] else None for s in samples]}
+    columns = {"answer": [s["answer"] for s in samples], "task": [s["task"] for s in samples]}
+    for key in ("image", "shown"):
+        columns[key] = [base64.b64decode(s[key]) if s.get(key) else None for s in samples]
     for key in {key for s in samples for key in s["metadata"]} - {"prompts", "completions"}:
         columns[key] = [s["metadata"].get(key) for s in samples]
     return columns

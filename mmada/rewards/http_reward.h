@@ -11,7 +11,7 @@ namespace mmada {
 /// worker (ProcessReward):
 ///   POST {"query": [prompt + response, ...], "prompts": [...], "labels": [reference answers]}
 ///   200  {"rewards": [0.5, null, ...]}                          null abstains; other keys are not read
-/// Where something was drawn the request has "images" too: PNGs in base64, null for samples without.
+/// Where something was drawn the request has "images" too: PNGs as data URLs, null for samples without.
 ///   {"type": "http", "url": "http://host:port/path", "timeout_seconds": 30,
 ///    "headers": {"Authorization": "Bearer ..."}}
 /// The time limit is for a whole batch, from the name's lookup to the last byte.

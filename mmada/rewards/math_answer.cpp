@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mmada/rewards/measure_unit.h"
 #include "mmada/rewards/think_text.h"
 
 namespace mmada {
@@ -18,6 +19,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 struct Number {
   Wide numerator = 0, denominator = 1;
   bool percent = false;
+  std::optional<MeasureUnit> unit = {};  ///< where it is a known one
 };
 
 std::optional<Number> fraction(Wide numerator, Wide denominator) {
@@ -34,7 +36,17 @@ bool equal(const Number& a, const Number& b) {
   return a.numerator == b.numerator && a.denominator == b.denominator;
 }
 
+/// In the smallest unit of its kind.
+std::optional<Number> smallest(const Number& number) {
+  return fraction(number.numerator * number.unit->times, number.denominator);
+}
+
 bool same_value(const Number& a, const Number& b) {
+  if (a.unit && b.unit) {
+    if (a.unit->kind != b.unit->kind) return false;
+    const auto one = smallest(a), other = smallest(b);
+    return one && other ? equal(*one, *other) : equal(a, b) && a.unit->times == b.unit->times;
+  }
   if (equal(a, b)) return true;
   if (a.percent == b.percent) return false;
   const Number &with = a.percent ? a : b, &without = a.percent ? b : a;
@@ -151,6 +163,10 @@ std::string plain(std::string_view answer) {
                            "^{\\circ}", "\\circ", "\xC2\xB0", "\\$", "$", "\xE2\x82\xAC", "\xC2\xA3"})
     erase_all(text, mark);
   for (size_t at = text.find("\\%"); at != std::string::npos; at = text.find("\\%", at)) text.erase(at, 1);
+  const std::string_view unwrapped = trimmed(text);  // \text{5 cm}
+  if (constexpr std::string_view kText = "\\text{";
+      unwrapped.starts_with(kText) && unwrapped.find('}') == unwrapped.size() - 1)
+    text = std::string(unwrapped.substr(kText.size(), unwrapped.size() - kText.size() - 1));
   drop_thousands(text);
   while (!text.empty() && (text.back() == '.' || text.back() == ' ')) text.pop_back();
   return std::string(trimmed(text));
@@ -168,7 +184,7 @@ bool is_unit(std::string_view rest) {
   if (unit.size() == 1 && unit.size() == rest.size())
     return std::string_view("mgslLh").find(unit.front()) != std::string_view::npos;
   return is_letter(unit.front()) && std::ranges::all_of(unit, [](char c) {
-           return is_letter(c) || std::string_view(" ./^23").find(c) != std::string_view::npos;
+           return is_letter(c) || std::string_view(" ./^{}23").find(c) != std::string_view::npos;
          });
 }
 
@@ -195,6 +211,7 @@ std::optional<Number> number_of(std::string_view answer) {
   std::string_view rest = std::string_view(text).substr(at);
   if (trimmed(rest).starts_with('%')) number->percent = true, rest = trimmed(rest).substr(1);
   if (!is_unit(rest)) return {};
+  number->unit = measure_unit(rest);
   return number;
 }
 

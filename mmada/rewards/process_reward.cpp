@@ -14,10 +14,12 @@ constexpr size_t kLongestAnswer = 64u << 20;
 constexpr int kProtocol = 1;
 
 Json sample_json(const RewardSample& sample) {
-  Json image = nullptr;
-  if (sample.image) image = encode_base64(encode_png(*sample.image));
-  return {{"task", sample.task},     {"prompt", sample.prompt},     {"response", sample.response},
-          {"answer", sample.answer}, {"metadata", sample.metadata}, {"image", image}};
+  const auto png = [](const std::optional<Image>& image) {
+    return image ? Json(encode_base64(encode_png(*image))) : Json(nullptr);
+  };
+  return {{"task", sample.task},       {"prompt", sample.prompt},     {"response", sample.response},
+          {"answer", sample.answer},   {"metadata", sample.metadata}, {"image", png(sample.image)},
+          {"shown", png(sample.shown)}};
 }
 
 Json parse_line(const std::string& line) {

@@ -21,9 +21,11 @@ struct ProcessRewardOptions {
 
 /// A reward that another program computes (WorkerProcess), in JSON lines:
 ///   worker: {"protocol": 1}                      once, when it is ready;  or {"error": "what went wrong"}
-///   here:   {"id": 7, "samples": [{"task", "prompt", "response", "answer", "metadata", "image"}, ...]}
+///   here:   {"id": 7, "samples": [{"task", "prompt", "response", "answer", "metadata", "image",
+///                                "shown"}, ...]}
 ///   worker: {"id": 7, "scores": [0.5, null, ...]}    or    {"id": 7, "error": "what went wrong"}
-/// An image is a PNG in base64, null where nothing was drawn. null as a score abstains.
+/// "image" is what was drawn and "shown" what was asked about, each a PNG in base64 or null. null as a score
+/// abstains.
 ///
 /// Whatever else comes, or nothing in time, is a RewardFailure; the worker is killed and the next batch meets
 /// a new one.

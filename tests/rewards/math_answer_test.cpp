@@ -40,6 +40,33 @@ TEST_CASE("numbers are equal as fractions, however they are written") {
       equal("0", "-0");
 }
 
+TEST_CASE("known units are converted where both answers have one, others do not count") {
+  const auto compare = [](const char* a, const char* b) {
+    INFO(a << " and " << b);
+    CHECK(compare_answers(a, b) == compare_answers(b, a));
+    return compare_answers(a, b);
+  };
+  for (const auto& [a, b] : {std::pair("5 km", "5000 m"),
+                             {"50 cm", "0.5 meters"},
+                             {"5\\text{ cm}^2", "500 mm^2"},
+                             {"1.5 h", "90 minutes"},
+                             {"2 kg", "2000\\mathrm{~g}"},
+                             {"0.25 L", "250 ml"},
+                             {"1 L", "1000 cm^3"},
+                             {"\\text{5 cm}", "5"},
+                             {"5 km", "5 kilometres"},
+                             {"5 miles", "5 apples"},
+                             {"2 cubic feet", "2"},
+                             {"1 m^3", "1000000000 mm^{3}"}})
+    CHECK(compare(a, b) == Comparison::kEqual);
+  for (const auto& [a, b] : {std::pair("5 km", "5 m"),
+                             {"5 m", "5 s"},
+                             {"5 cm", "5 cm^2"},
+                             {"5 h", "5 min"},
+                             {"5 miles", "6 apples"}})
+    CHECK(compare(a, b) == Comparison::kDifferent);
+}
+
 TEST_CASE("numbers that differ are different, not unknown") {
   const auto differ = [](const char* a, const char* b) {
     INFO(a << " and " << b);

@@ -15,7 +15,12 @@ using std::chrono::milliseconds;
 
 const std::vector<RewardSample> kTwo = {
     {.task = "text", .prompt = "1+1", .response = "line\n\"two\" \xE2\x82\xAC", .image = {}, .answer = "2"},
-    {.task = "text", .prompt = "2+2", .response = "4", .image = {}, .answer = "4"}};
+    {.task = "mmu",
+     .prompt = "2+2",
+     .response = "4",
+     .image = {},
+     .answer = "4",
+     .shown = Image{.width = 1, .height = 1, .channels = 3, .pixels = {1, 2, 3}}}};
 
 /// A worker that greets and runs this for each line it reads into $line.
 ProcessReward worker(const std::string& body, milliseconds timeout = std::chrono::seconds(20)) {
@@ -55,6 +60,8 @@ TEST_CASE("a worker gets samples as JSON lines on its own descriptor and answers
     CHECK(request["samples"].size() == 2);
     CHECK(request["samples"][0]["response"] == kTwo[0].response);
     CHECK(request["samples"][0]["image"].is_null());
+    CHECK(request["samples"][0]["shown"].is_null());
+    CHECK(request["samples"][1]["shown"].get<std::string>().starts_with("iVBOR"));  // a PNG in base64
   }
   std::filesystem::remove(path);
 }

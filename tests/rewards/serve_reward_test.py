@@ -12,9 +12,9 @@ import pytest
 
 PLUGINS = pathlib.Path(__file__).resolve().parents[2] / "examples" / "reward_plugin"
 FUNCTIONS = '''
-def columns(prompts, completions, image, level, task, answer):
+def columns(prompts, completions, image, shown, level, task, answer):
     print("noise")
-    return [len(p) + len(i or b"") + (l or 0) for p, i, l in zip(prompts, image, level)]
+    return [len(p) + len(i or b"") + 100 * len(s or b"") + (l or 0) for p, i, s, l in zip(prompts, image, shown, level)]
 
 def raises(prompts, completions, **columns):
     raise ValueError("no model")
@@ -47,7 +47,7 @@ class Worker:
 
 
 def sample(**fields):
-    return {"task": "text", "prompt": "p", "response": "r", "answer": "", "metadata": {}, "image": None} | fields
+    return {"task": "text", "prompt": "p", "response": "r", "answer": "", "metadata": {}, "image": None, "shown": None} | fields
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@
 namespace mmada {
 namespace {
 
-/// "images" is there where something was drawn: PNGs in base64, null for samples without.
+/// "images" is there where something was drawn: PNGs as data URLs, null for samples without.
 Json request_of(std::span<const RewardSample> samples) {
   Json query = Json::array(), prompts = Json::array(), labels = Json::array(), images = Json::array();
   bool drawn = false;
@@ -21,7 +21,8 @@ Json request_of(std::span<const RewardSample> samples) {
     query.push_back(sample.prompt + sample.response);
     prompts.push_back(sample.prompt);
     labels.push_back(sample.answer);
-    images.push_back(sample.image ? Json(encode_base64(encode_png(*sample.image))) : Json());
+    images.push_back(sample.image ? Json("data:image/png;base64," + encode_base64(encode_png(*sample.image)))
+                                  : Json());
     drawn = drawn || sample.image;
   }
   Json request = {{"query", query}, {"prompts", prompts}, {"labels", labels}};
