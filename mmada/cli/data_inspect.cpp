@@ -13,6 +13,7 @@
 #include "mmada/cli/verb.h"
 #include "mmada/core/config.h"
 #include "mmada/core/quote.h"
+#include "mmada/data/jsonl.h"
 #include "mmada/data/source.h"
 #include "mmada/text/tokenizer.h"
 #include "mmada/vision/contact_sheet.h"
@@ -40,6 +41,11 @@ bool is_source(const Json& json) {
   return json.is_object() && json.contains("type") && json.at("type").is_string();
 }
 
+/// A stream of prompts about pictures, in a configuration of reinforcement learning.
+bool asks_about_pictures(const Json& json) {
+  return json.is_object() && json.contains("prompts") && json.contains("task") && json.at("task") == "mmu";
+}
+
 /// Every object under a key "source", with the path that leads there.
 void collect(const Json& json, const std::string& path, std::vector<NamedSource>& found) {
   if (!json.is_structured()) return;
@@ -47,7 +53,7 @@ void collect(const Json& json, const std::string& path, std::vector<NamedSource>
   for (const auto& [key, value] : json.items()) {
     const std::string place = (path.empty() ? "" : path + ".") + (json.is_array() ? cat(index++) : key);
     if (key == "source" && is_source(value))
-      found.push_back({place, value});
+      found.push_back({place, asks_about_pictures(json) ? with_pictures_required(value) : value});
     else
       collect(value, place, found);
   }

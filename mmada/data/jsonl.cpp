@@ -105,6 +105,21 @@ class JsonlRecords final : public Records {
 
 }  // namespace
 
+Json with_pictures_required(Json source) {
+  const auto text = [&](const char* key, const char* fallback) {
+    return source.contains(key) && source[key].is_string() ? source[key].get<std::string>() : fallback;
+  };
+  if (!source.is_object()) return source;
+  if (text("type", "") == "jsonl")
+    if (Json& required = source["required"]; required.is_null() || required.is_array())
+      required.push_back(text("image_key", "image"));
+  if (source.contains("sources") && source["sources"].is_array())
+    for (Json& part : source["sources"])
+      if (part.is_object() && part.contains("source"))
+        part["source"] = with_pictures_required(std::move(part["source"]));
+  return source;
+}
+
 JsonLines::JsonLines(const std::string& path) : file_(path) {
   std::vector<char> buffer(1 << 20);
   Line line{.number = 1};

@@ -53,4 +53,7 @@ class JsonLines {
 std::unique_ptr<SampleSource> make_jsonl_source(const Json& options, const std::string& source_name,
                                                 uint64_t seed);
 
+/// A source's options, with a picture among what every line of each "jsonl" in it must have.
+Json with_pictures_required(Json source);
+
 }  // namespace mmada

@@ -131,6 +131,26 @@ def test_check_finds_every_source_of_a_configuration(tmp_path):
     assert "did you mean" in inspect("check", '{"type": "shape"}', status=1).stderr
 
 
+def test_check_names_the_bad_lines_of_prompts_of_every_kind(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    kinds = {
+        "text": ['{"prompt": "1+1?", "answer": 2}', '{"prompt": ""}', '{"prompt": "2+2?", "answer": [4]}', 'no json'],
+        "mmu": ['{"prompt": "what?", "image": "good.png", "answer": "A"}', '{"prompt": "what?"}', '{"prompt": "?", "image": "none.png"}',
+                '{"prompt": "?", "image": "bad.png"}'],
+        "t2i": ['{"prompt": "a star", "metadata": {"scene": []}}', '{"promt": "a star"}', '{"prompt": 3}', '{"prompt": "a", "metadata": "red"}'],
+    }
+    streams = []
+    for task, lines in kinds.items():
+        (tmp_path / f"{task}.jsonl").write_text("\n".join(lines) + "\n")
+        streams.append({"task": task, "prompts": 2, "source": {"type": "jsonl", "format": "prompt", "path": str(tmp_path / f"{task}.jsonl")}})
+    config = tmp_path / "run.json"
+    config.write_text(json.dumps({"dataset": {"prompts": streams}}))
+    for report, task in zip(json.loads(inspect("check", config, "--json", status=1).stdout), kinds, strict=True):
+        assert report["samples"] == 1, report
+        assert sorted(error.removeprefix(f"{tmp_path}/").split(" ")[0].rstrip(":") for error in report["errors"]) == [f"{task}.jsonl:{line}" for line in (2, 3, 4)]
+
+
 def test_stats_equal_plain_counts(tmp_path):
     captions = ["red", "\u65e5\u672c\u8a9e\u8a9e", "a large red circle", "blue", ""]
     source = folder(tmp_path, captions[:4])
