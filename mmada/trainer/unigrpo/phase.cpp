@@ -56,11 +56,8 @@ std::vector<at::Tensor> parse_tensors(Fields& fields, const std::string& key, co
 }  // namespace
 
 Json response_json(const Response& response) {
-  return {{"ids", response.ids},
-          {"tokens", response.tokens},
-          {"commit_steps", response.commit_steps},
-          {"picture", response.picture},
-          {"text", response.text}};
+  return {{"ids", response.ids},     {"tokens", response.tokens},   {"commit_steps", response.commit_steps},
+          {"ended", response.ended}, {"picture", response.picture}, {"text", response.text}};
 }
 
 Response parse_response(const Json& json, const std::string& source, const std::string& path) {
@@ -73,6 +70,7 @@ Response parse_response(const Json& json, const std::string& source, const std::
   if (response.commit_steps.size() != response.tokens.size())
     fields.fail("commit_steps", cat(response.commit_steps.size(), " steps"),
                 cat(response.tokens.size(), ", one for each token"));
+  response.ended = fields.boolean("ended");
   response.picture = fields.boolean("picture");
   response.text = fields.string("text");
   fields.finish();

@@ -191,16 +191,19 @@ MetricValues PhaseMaker::measure(const std::vector<RolloutRequest>& requests, co
       of_scores("reward/" + stream.name, [&](size_t i) -> const Json& {
         return requests[i].stream == &stream ? scored[i].at("reward") : kNone;
       });
-  int64_t shortest = INT64_MAX, longest = 0, tokens = 0, texts = 0;
+  int64_t shortest = INT64_MAX, longest = 0, tokens = 0, texts = 0, clipped = 0;
   for (const Response& response : phase.responses) {
     if (response.picture) continue;
     const int64_t length = std::ssize(response.tokens);
     shortest = std::min(shortest, length), longest = std::max(longest, length), tokens += length, ++texts;
+    clipped += response.ended ? 0 : 1;
   }
   if (texts > 0) {
     values.emplace_back("completions/mean_length", static_cast<double>(tokens) / static_cast<double>(texts));
     values.emplace_back("completions/min_length", static_cast<double>(shortest));
     values.emplace_back("completions/max_length", static_cast<double>(longest));
+    values.emplace_back("completions/clipped_ratio",
+                        static_cast<double>(clipped) / static_cast<double>(texts));
   }
   return values;
 }

@@ -85,6 +85,7 @@ void Rollout::end_at_eos(Response* response) const {
   const TokenLayout& layout = generator_.model().layout;
   const auto [ids, tokens, steps] = std::tie(response->ids, response->tokens, response->commit_steps);
   const auto first = std::ranges::find_if(tokens, [&](int64_t at) { return ids[at] == layout.eos; });
+  response->ended = first != tokens.end();
   const int64_t kept = std::min<int64_t>(std::ssize(tokens), first - tokens.begin() + 1 + options_.eos_tail);
   for (int64_t i = kept; i < std::ssize(tokens); ++i) ids[tokens[i]] = layout.mask;
   tokens.resize(kept);

@@ -20,6 +20,7 @@ struct Response {
   TokenIds ids;  ///< the row through which it was made, hidden padding left out; MASK where nothing was said
   std::vector<int64_t> tokens = {};        ///< places in `ids` of what the policy chose, ascending
   std::vector<int32_t> commit_steps = {};  ///< of each token: the step of the rollout that chose it
+  bool ended = false;                      ///< with an eos; a picture never is
   bool picture = false;                    ///< chosen from the codes' window; else from the text's
   std::string text = {};                   ///< without special tokens; empty of a picture
   std::optional<Image> image = {};         ///< what was drawn

@@ -149,7 +149,8 @@ StepReport UniGrpoStep::report(int64_t update, std::vector<double> sums, int64_t
                     .parts = {{"kl", total[1]},
                               {"ratio", total[2]},
                               {"clip_ratio/low_mean", total[3]},
-                              {"clip_ratio/high_mean", total[4]}},
+                              {"clip_ratio/high_mean", total[4]},
+                              {"clip_ratio/region_mean", total[3] + total[4]}},
                     .rows = std::ssize(phase_->responses),
                     .tokens = static_cast<int64_t>(total[5])};
   if (update == 0) {

@@ -75,6 +75,7 @@ TEST_CASE("behind the first eos and its tail a row says nothing") {
   const RolloutRequest request{&set.text, &set.question, 3};
   const Response all = set.run({request})[0];
   REQUIRE(all.tokens.size() == 12);
+  CHECK_FALSE(all.ended);
   // the same network, in whose vocabulary the fifth of these tokens is eos
   Model model = set.generator.model();
   model.layout.eos = all.ids[all.tokens[4]];
@@ -83,6 +84,7 @@ TEST_CASE("behind the first eos and its tail a row says nothing") {
   set.generator = Generator(model);
   for (const int64_t tail : {0, 2, 100}) {
     const Response cut = set.run({request}, {.eos_tail = tail, .seed = 5})[0];
+    CHECK(cut.ended);
     const int64_t kept = std::min<int64_t>(12, first + 1 + tail);
     REQUIRE(std::ssize(cut.tokens) == kept);
     REQUIRE(std::ssize(cut.commit_steps) == kept);
