@@ -296,7 +296,7 @@ def test_words_questions_and_pictures_are_the_same_tokens_however_many_processes
 VARIANTS = {
     "coupled": {"noise": "coupled", "spacing": "random"},
     "trace": {"noise": "trace", "shrink": 2, "kl_against": "old"},
-    "d1": {"spacing": "fixed", "scale_rewards": "none"},
+    "d1": {"spacing": "fixed", "scale_rewards": "none", "loss_aggregation": "token"},
     "sequence": {"importance_sampling_level": "sequence", "loss_aggregation": "token", "length_normalization": "response"},
     "example": {"spacing": "example", "beta": 0},
 }
