@@ -246,3 +246,68 @@ def reason_and_draw(data):
     answer = json.loads(done.stdout)
     assert "story about box" in answer["reasoning"], answer
     assert answer["reasoning"] in Image.open(drawn).text["parameters"]
+
+
+# --- reinforcement learning -------------------------------------------------------------------------------------------------------
+
+UNIGRPO = sorted(path.stem for path in CONFIGS.glob("unigrpo_*.json"))
+POCKET_MODEL = [f"model.from={POCKET}/mmada_rl_start", f"image_tokenizer.from={POCKET}/image_tokenizer"]
+SMALL_8B = ["image_tokenizer.resolution=64", "dataset.max_seq_length=48"]  # what the pocket model has room for
+
+
+def is_network(reward):
+    """Whether the reward is a network, whose weights are not here."""
+    return reward["reward"]["type"] in ("clip", "image_reward")
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    """The 8B configuration's prompts, where it expects them."""
+    root = tmp_path_factory.mktemp("prompts")
+    folder = root / "data/rl"
+    write_pictures(folder, 1, ".png")
+    lines = {"gsm8k": {"prompt": "What is 3 + 1?", "answer": "4"}, "geoqa_clevr": {"prompt": "How many?", "answer": "\\sqrt{2}", "image": "0.png"},
+             "captions": {"prompt": "a box"}}
+    for name, line in lines.items():
+        (folder / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
+    return root
+
+
+def train_unigrpo(folder, name, *flags):
+    overrides = POCKET_MODEL + ([] if "pocket" in name else SMALL_8B)
+    return subprocess.run([PROGRAM, "train", "--config", CONFIGS / f"{name}.json", *overrides, *flags], cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("name", UNIGRPO)
+def test_the_fields_of_reinforcement_learning_are_known_ones(name, prompts):
+    rewards = read(name)["rewards"]
+    without_networks = [{**reward, "reward": {"type": "format"}} if is_network(reward) else reward for reward in rewards]
+    planned = train_unigrpo(prompts, name, "--dry-run", f"rewards={json.dumps(without_networks)}")
+    assert planned.returncode == 0, planned.stderr
+    for reward in filter(is_network, rewards):  # its fields are read before its weights are missed
+        missed = train_unigrpo(prompts, name, "--dry-run", f"rewards={json.dumps([reward])}")
+        assert f"{reward['reward']['model']}/config.json: cannot be opened" in missed.stderr
+
+
+# SPEC 7.1
+def test_the_known_numbers_of_reinforcement_learning_are_the_published_ones():
+    config = read("unigrpo_8b")
+    worth = {reward["name"]: (reward["weight"] * reward["reward"].get("correct", reward["reward"].get("value", 1)), reward["tasks"])
+             for reward in config["rewards"]}
+    assert worth == {"correct": (2.0, ["text", "mmu"]), "format": (0.5, ["text", "mmu"]), "clip": (0.1, ["t2i"]), "image_reward": (0.1, ["t2i"])}
+    options = config["unigrpo"]
+    assert (options["noise"], options["spacing"], options["timesteps"]) == ("structured", "formula", 1000)
+    assert (options["kl_against"], options["scale_rewards"], options["length_normalization"]) == ("reference", "group", "masked")
+
+
+def test_reinforcement_learning_of_8b_takes_an_outer_step_in_small(prompts):
+    config, output = read("unigrpo_8b"), prompts / "runs/unigrpo"
+    streams = [{**stream, "prompts": 1} for stream in config["dataset"]["prompts"]]
+    for stream in streams:
+        stream["sampler"] |= {"gen_length": 8, "steps": 4, "block_length": 8} if stream["task"] != "t2i" else {"steps": 2}
+    done = train_unigrpo(prompts, "unigrpo_8b", f"dataset.prompts={json.dumps(streams)}", f"rewards={json.dumps([reward for reward in config['rewards'] if not is_network(reward)])}",
+                         f"experiment.output_dir={output}", "device=cpu", "dtype=fp32", "threads=1", f"training.max_train_steps={config['unigrpo']['num_iterations']}")
+    assert done.returncode == 0, done.stderr
+    answered = [json.loads(line) for line in open(output / "completions/step-000000.jsonl")]
+    assert [line["stream"] for line in answered[::config["unigrpo"]["num_generations"]]] == ["gsm8k", "geoqa_clevr", "drawing"]
+    assert sorted(losses(output)) == list(range(1, config["unigrpo"]["num_iterations"] + 1))

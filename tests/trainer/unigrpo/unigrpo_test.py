@@ -137,7 +137,7 @@ def test_weights_in_shards_answer_as_whole_ones_do(config, straight, tmp_path, p
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_killed_at_any_update_goes_on_bit_for_bit(config, straight, tmp_path, processes):
+def test_a_run_that_ends_after_each_update_in_turn_goes_on_bit_for_bit(config, straight, tmp_path, processes):
     run, whole = tmp_path / "run", straight
     if processes > 1:
         whole = tmp_path / "whole"
@@ -259,10 +259,62 @@ def test_words_questions_and_pictures_learn_together(tmp_path):
     assert [Path(path).name for path in glob.glob(f"{tmp_path}/drawn/completions/step-000000/*.png")] == ["0.png"]
 
 
+def python_reward(path, body):
+    path.write_text(f"import os\ndef score(prompts, completions, **_):\n    {body}\n    return [sum(map(ord, c)) % 7 / 7 for c in completions]\n")
+    return {"type": "process", "command": [sys.executable, str(POCKET.parent / "reward_plugin" / "serve_reward.py"), f"{path}:score"]}
+
+
+def test_a_reward_that_fails_ends_several_processes_with_a_checkpoint(tmp_path):
+    first = tmp_path / "run/completions/step-000000.jsonl"  # of the outer step before
+    reward = python_reward(tmp_path / "fails.py", f"assert not os.path.exists({str(first)!r}), 'no opinion today'")
+    config = changed(tmp_path / "stop.json", rewards=[{"name": "moody", "on_failure": "stop", "reward": reward}], experiment={"save_every": 0})
+    log = train(config, tmp_path / "run", "--nproc", 2, check=1)
+    assert f"step {UPDATES}: " in log and "moody" in log and "no opinion today" in log
+    assert [path.name for path in tmp_path.glob("run/checkpoint-*")] == [f"checkpoint-{UPDATES}"]
+
+
+def test_a_reward_that_fails_and_counts_as_0_leaves_the_others_to_teach(tmp_path):
+    moody = {"name": "moody", "on_failure": "zero", "reward": python_reward(tmp_path / "fails.py", "raise ValueError('no opinion today')")}
+    other = {"name": "other", "weight": 2.0, "reward": python_reward(tmp_path / "other.py", "pass")}
+    train(changed(tmp_path / "zero.json", rewards=[moody, other]), tmp_path / "run")
+    assert [metrics(tmp_path / "run")[step]["reward_failures"] for step in (1, UPDATES + 1)] == [3, 3]
+    for line in completions(tmp_path / "run", 0) + completions(tmp_path / "run", 1):
+        assert line["rewards"]["moody"] == 0 and line["reward"] == 2 * line["rewards"]["other"]
+    assert weights_hash(tmp_path / "run", 1) != weights_hash(tmp_path / "run")
+
+
+def test_a_worker_that_answers_nan_has_failed_and_abstains(tmp_path):
+    worker = r"""echo '{"protocol": 1}' >&3; n=0; while read -r line <&3; do n=$((n+1)); echo "{\"id\": $n, \"scores\": [NaN, 1, 1, 1, 1]}" >&3; done"""
+    nan = {"name": "nan", "on_failure": "abstain", "reward": {"type": "process", "command": ["/bin/sh", "-c", worker]}}
+    train(changed(tmp_path / "nan.json", rewards=[nan, CONFIG["rewards"][0]]), tmp_path / "run", "training.max_train_steps=1")
+    assert metrics(tmp_path / "run")[1]["reward_failures"] == 3
+    for line in completions(tmp_path / "run", 0):
+        assert line["rewards"]["nan"] is None and line["reward"] == line["rewards"]["digits"]
+
+
+def kept_ids(run):
+    """The token ids of the last outer step's responses, in order."""
+    files = sorted(glob.glob(f"{run}/rollouts/*/run-*.json"), key=lambda path: int(path.rsplit("-", 1)[1].removesuffix(".json")))
+    return [answer["response"]["ids"] for file in files for answer in json.load(open(file))["responses"]]
+
+
+def test_words_questions_and_pictures_are_the_same_tokens_however_many_processes_make_them(tmp_path):
+    scene = {"name": "scene", "tasks": ["t2i"], "reward": {"type": "shape_scene"}}
+    config = changed(tmp_path / "mixed.json", dataset={"prompts": [{**SUMS, "prompts": 1}, QUESTIONS, PICTURES]}, rewards=CONFIG["rewards"] + [scene],
+                     training={"max_train_steps": 1})
+    alone = tmp_path / "alone"
+    train(config, alone)
+    assert len(kept_ids(alone)) == len(completions(alone, 0)) == 12 and len({tuple(ids) for ids in kept_ids(alone)}) > 6
+    for weights in ("whole", "sharded"):
+        train(config, tmp_path / weights, "--nproc", 2, f"unigrpo.rollout_weights={weights}")
+        assert kept_ids(tmp_path / weights) == kept_ids(alone)
+        assert completions(tmp_path / weights, 0) == completions(alone, 0)
+
+
 VARIANTS = {
     "coupled": {"noise": "coupled", "spacing": "random"},
     "trace": {"noise": "trace", "shrink": 2, "kl_against": "old"},
-    "d1": {"spacing": "fixed", "scale_rewards": "none"},
+    "d1": {"spacing": "fixed", "scale_rewards": "none", "loss_aggregation": "token"},
     "sequence": {"importance_sampling_level": "sequence", "loss_aggregation": "token", "length_normalization": "response"},
     "example": {"spacing": "example", "beta": 0},
 }
