@@ -26,6 +26,7 @@ RewardSample sample_of(const JsonLines& lines, int64_t i, const std::filesystem:
                       .response = fields.string("response", ""),
                       .image = {},
                       .answer = fields.string("answer", "")};
+  sample.stream = fields.string("stream", "");
   if (fields.has("metadata")) sample.metadata = fields.raw("metadata");
   if (!sample.metadata.is_object()) fields.fail("metadata", found_text(sample.metadata), "an object");
   if (fields.has("image")) sample.image = read_image(images / fields.string("image"));

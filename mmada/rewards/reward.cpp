@@ -39,7 +39,8 @@ std::unique_ptr<Reward> make_reward(Fields fields) {
   return makers().at(type)(std::move(fields));
 }
 
-RewardSet::RewardSet(const Json& list, const std::string& source, const std::string& path) {
+RewardSet::RewardSet(const Json& list, const std::string& source, const std::string& path,
+                     const std::vector<std::string>& streams) {
   MMADA_CHECK(list.is_array() && !list.empty(), source, ": field `", path, "`: found ", found_text(list),
               ", expected a list of rewards");
   for (size_t i = 0; i < list.size(); ++i) {
@@ -50,6 +51,10 @@ RewardSet::RewardSet(const Json& list, const std::string& source, const std::str
     member.tasks = fields.strings("tasks", std::vector<std::string>{});
     for (const std::string& task : member.tasks)
       if (task != "text" && task != "mmu" && task != "t2i") fields.fail("tasks", task, "text, mmu or t2i");
+    member.streams = fields.strings("streams", std::vector<std::string>{});
+    for (const std::string& stream : member.streams)
+      if (!streams.empty() && std::ranges::count(streams, stream) == 0)
+        fields.fail("streams", stream, "names of streams of prompts in this configuration");
     const std::string policy = fields.choice("on_failure", {"abstain", "zero", "stop"}, "abstain");
     member.on_failure = policy == "stop"   ? OnFailure::kStop
                         : policy == "zero" ? OnFailure::kZero
@@ -87,13 +92,16 @@ Scores RewardSet::judge(Member& member, std::span<const RewardSample> samples,
   }
 }
 
-/// None where the task is not the member's.
+/// None where the task or the stream is not the member's.
 Scores RewardSet::score_member(Member& member, std::span<const RewardSample> samples,
                                std::vector<std::string>* failures) {
+  const auto named = [](const std::vector<std::string>& names, const std::string& name) {
+    return names.empty() || std::ranges::count(names, name) > 0;
+  };
   std::vector<RewardSample> own;
   std::vector<size_t> places;
   for (size_t i = 0; i < samples.size(); ++i)
-    if (member.tasks.empty() || std::ranges::count(member.tasks, samples[i].task) > 0)
+    if (named(member.tasks, samples[i].task) && named(member.streams, samples[i].stream))
       own.push_back(samples[i]), places.push_back(i);
   Scores scores(samples.size());
   if (own.empty()) return scores;

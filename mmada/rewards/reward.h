@@ -22,6 +22,7 @@ struct RewardSample {
   std::string answer;          ///< the prompt's reference answer; empty where it has none
   Json metadata = Json::object();
   std::optional<Image> shown = {};  ///< the prompt's picture, where it was asked about one
+  std::string stream = {};          ///< of prompts, in a run: its name
 };
 
 /// One number per sample, in order; none where the reward has no opinion.
@@ -84,16 +85,19 @@ enum class OnFailure {
   kStop      ///< RewardSet::score throws RewardFailure
 };
 
-/// Named rewards with weights, each for the tasks that it names (all where it names none):
-///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "reward": {"type": "math"},
-///     "on_failure": "abstain", "give_up_after": 10}, ...]
+/// Named rewards with weights, each for the tasks and the streams of prompts that it names (all where it
+/// names none):
+///   [{"name": "correct", "weight": 1.0, "tasks": ["text"], "streams": ["gsm8k"],
+///     "reward": {"type": "math"}, "on_failure": "abstain", "give_up_after": 10}, ...]
 /// "on_failure" is "abstain" (as here), "zero" or "stop". Whatever it says, a reward that fails so many
 /// batches in a row as "give_up_after" says (0: any number) stops the run: it would go on without learning
 /// anything.
 class RewardSet {
  public:
-  /// Reads a configuration's list; names are unique.
-  RewardSet(const Json& list, const std::string& source, const std::string& path);
+  /// Reads a configuration's list; names are unique. Rewards may name these streams alone, any where there
+  /// are none.
+  RewardSet(const Json& list, const std::string& source, const std::string& path,
+            const std::vector<std::string>& streams = {});
 
   /// Throws RewardFailure, which names the reward, where its policy is to stop.
   RewardTotals score(std::span<const RewardSample> samples);
@@ -102,7 +106,7 @@ class RewardSet {
   struct Member {
     std::string name;
     double weight = 1.0;
-    std::vector<std::string> tasks;
+    std::vector<std::string> tasks, streams;
     OnFailure on_failure = OnFailure::kAbstain;
     int64_t give_up_after = 0;
     int64_t failures_in_a_row = 0;

@@ -31,6 +31,16 @@ TEST_CASE("a total is the weighted sum of the parts that have an opinion, none w
   CHECK((found.parts[1].scores == Scores{{}, 1.0, {}, {}}));
 }
 
+TEST_CASE("a reward judges the streams of prompts that it names, which have to be there") {
+  const Json list = {{{"name", "a"}, {"streams", {"captions", "sums"}}, {"reward", {{"type", "math"}}}}};
+  RewardSet set(list, "test", "rewards", {"sums", "captions", "questions"});
+  std::vector<RewardSample> samples(3, sample("text", "4", "4"));
+  samples[0].stream = "sums", samples[1].stream = "questions";
+  CHECK((set.score(samples).total == Scores{2.0, {}, {}}));
+  CHECK_THROWS_WITH(RewardSet(list, "test", "rewards", {"sums"}),
+                    Catch::Contains("rewards[0].streams") && Catch::Contains("captions"));
+}
+
 TEST_CASE("mistakes in the list name the field") {
   const Json format = {{"type", "format"}};
   CHECK_THROWS_WITH(set_of(Json::array()), Catch::Contains("field `rewards`"));

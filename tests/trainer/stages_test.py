@@ -267,7 +267,7 @@ def prompts(tmp_path_factory):
     folder = root / "data/rl"
     write_pictures(folder, 1, ".png")
     lines = {"gsm8k": {"prompt": "What is 3 + 1?", "answer": "4"}, "geoqa_clevr": {"prompt": "How many?", "answer": "\\sqrt{2}", "image": "0.png"},
-             "captions": {"prompt": "a box"}}
+             "captioning": {"prompt": "Describe it.", "image": "0.png"}, "captions": {"prompt": "a box"}}
     for name, line in lines.items():
         (folder / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
     return root
@@ -292,9 +292,10 @@ def test_the_fields_of_reinforcement_learning_are_known_ones(name, prompts):
 # SPEC 7.1
 def test_the_known_numbers_of_reinforcement_learning_are_the_published_ones():
     config = read("unigrpo_8b")
-    worth = {reward["name"]: (reward["weight"] * reward["reward"].get("correct", reward["reward"].get("value", 1)), reward["tasks"])
+    worth = {reward["name"]: (reward["weight"] * reward["reward"].get("correct", reward["reward"].get("value", 1)), reward.get("tasks") or reward["streams"])
              for reward in config["rewards"]}
-    assert worth == {"correct": (2.0, ["text", "mmu"]), "format": (0.5, ["text", "mmu"]), "clip": (0.1, ["t2i"]), "image_reward": (0.1, ["t2i"])}
+    assert worth == {"correct": (2.0, ["gsm8k", "geoqa_clevr"]), "format": (0.5, ["gsm8k", "geoqa_clevr"]), "clip": (0.1, ["t2i"]),
+                     "caption_clip": (0.1, ["captions"]), "image_reward": (0.1, ["t2i"])}
     options = config["unigrpo"]
     assert (options["noise"], options["spacing"], options["timesteps"]) == ("structured", "formula", 1000)
     assert (options["kl_against"], options["scale_rewards"], options["length_normalization"]) == ("reference", "group", "masked")
@@ -309,5 +310,5 @@ def test_reinforcement_learning_of_8b_takes_an_outer_step_in_small(prompts):
                          f"experiment.output_dir={output}", "device=cpu", "dtype=fp32", "threads=1", f"training.max_train_steps={config['unigrpo']['num_iterations']}")
     assert done.returncode == 0, done.stderr
     answered = [json.loads(line) for line in open(output / "completions/step-000000.jsonl")]
-    assert [line["stream"] for line in answered[::config["unigrpo"]["num_generations"]]] == ["gsm8k", "geoqa_clevr", "drawing"]
+    assert [line["stream"] for line in answered[::config["unigrpo"]["num_generations"]]] == ["gsm8k", "geoqa_clevr", "captions", "drawing"]
     assert sorted(losses(output)) == list(range(1, config["unigrpo"]["num_iterations"] + 1))

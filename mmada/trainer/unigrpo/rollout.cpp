@@ -128,6 +128,7 @@ std::vector<RewardSample> reward_samples(std::span<const RolloutRequest> request
                        .response = responses[i].text,
                        .image = responses[i].image,
                        .answer = prompt.answer});
+    samples.back().stream = requests[i].stream->name;
     if (!prompt.metadata.is_null()) samples.back().metadata = prompt.metadata;
     if (!prompt.image.pixels.empty()) samples.back().shown = prompt.image;
   }

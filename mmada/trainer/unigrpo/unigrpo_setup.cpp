@@ -108,7 +108,10 @@ UniGrpoSetup set_up_unigrpo(Fields& fields, const std::string& source, const Tra
   const Json& listed = fields.raw("rewards");
   TransformerFields transformer(fields, trainer, load);
   fields.finish();
-  RewardSet rewards(listed, source, "rewards");
+  std::vector<std::string> names;
+  for (const auto* list : {&streams, &options.evaluation.streams})
+    for (const PromptStream& stream : *list) names.push_back(stream.name);
+  RewardSet rewards(listed, source, "rewards", names);
 
   TransformerSetup setup = transformer.load();
   complete_streams(setup, budget, source, &streams);
