@@ -34,6 +34,7 @@ struct Options {
   std::string resume;
   int processes = 1;
   int64_t restarts = 0;
+  double device_memory = 0;  ///< GB; 0: unknown
   bool dry_run = false, force = false;
   bool json = false;
 };
@@ -162,7 +163,7 @@ void print_plan(const TrainingPlan& plan) {
   gigabytes("logits, or a block on its way back", plan.memory.working);
   if (plan.memory.reference > 0) gigabytes("reference", plan.memory.reference);
   if (plan.memory.rollouts > 0) gigabytes("whole model between updates", plan.memory.rollouts);
-  gigabytes("together", plan.memory.total());
+  gigabytes("together, without libraries and data", plan.memory.total());
   gigabytes("gathered in a step", plan.work.gathered_bytes);
   gigabytes("reduced in a step", plan.work.reduced_bytes);
   line("computed in a step", plan.work.flops / 1e12, "TFLOP");
@@ -206,6 +207,10 @@ void show_plan(const Options& options) {
     print_json(plan_json(plan));
   else
     print_plan(plan);
+  const double needed = static_cast<double>(plan.memory.total()) / 1e9;
+  MMADA_CHECK(options.force || options.device_memory == 0 || needed <= options.device_memory, options.config,
+              ": found ", options.device_memory, " GB for each process (--device-memory), expected ", needed,
+              " GB and what libraries and data take; --force plans all the same");
 }
 
 void run(const Options& options) {
@@ -268,7 +273,11 @@ void add_train(CLI::App& app) {
   verb->add_flag(
       "--dry-run", options->dry_run,
       "Check everything, print the memory, traffic and work of each of --nproc processes, train nothing");
-  verb->add_flag("--force", options->force, "Start even where the planned memory is not there");
+  verb->add_option("--device-memory", options->device_memory,
+                   "GB that each process will have, where the run is to be (80: an H100): a plan that needs "
+                   "more is printed and ends with status 1")
+      ->check(CLI::PositiveNumber);
+  verb->add_flag("--force", options->force, "Start, or plan, even where the memory is not there");
   verb->add_flag("--json", options->json, "Print one JSON object: step, checkpoint, stopped; or the plan");
   verb->callback([options] { run(*options); });
 }

@@ -129,6 +129,11 @@ def test_a_dry_run_checks_and_plans_and_leaves_nothing(config, tmp_path):
     assert memory["total"] == sum(value for name, value in memory.items() if name != "total")
     assert 3.8 * memory["optimizer"] < alone["memory_bytes"]["optimizer"] < 4.01 * memory["optimizer"]
     assert alone["gathered_bytes"] == 0 < shared["gathered_bytes"]
+    needs = alone["memory_bytes"]["total"] / 1e9
+    train(config, "--dry-run", "--device-memory", 1.1 * needs)
+    refused = train(config, "--dry-run", "--device-memory", 0.9 * needs, check=1)
+    assert "expected 0." in refused and "--device-memory" in refused
+    train(config, "--dry-run", "--device-memory", 0.9 * needs, "--force")
     assert "did you mean `learning_rate`" in train(config, "--dry-run", "optimizer.learning_rat=1", check=1)
     assert "dataset.flows.t2i.source" in train(config, "--dry-run", 'dataset.flows.0.source={"type": "shapes", "task": "none"}', check=1)
 
