@@ -71,7 +71,7 @@ def main():
           f"log-normal, median {MEDIAN}, sigma {SIGMA}")
     print("* saved: share of the rows' positions that were not computed; ratio: rows/s (best of the rounds) over those of the first line\n")
     print("| rows | loss | saved | rows/s | ratio |\n|---|---|---|---|---|")
-    rate = lambda entries: max(entry["rows_per_second"] for entry in entries)
+    rate = lambda entries: max(entry["samples/sec/gpu"] for entry in entries)
     base = rate(found[next(iter(SIDES))])
     for name, entries in found.items():
         print(f"| {name} | {entries[0]['loss']:.4f} | {entries[0]['padding_saved']:.0%} | {rate(entries):.2f} | {rate(entries) / base:.2f} |")

@@ -15,8 +15,9 @@ namespace mmada::plot {
 namespace {
 
 /// Every training line holds it; lines without it are evaluations.
-constexpr const char* kTrainingLine = "tokens_per_second";
-constexpr std::array kBookkeeping = {"skipped_step", "rows_per_second", "data_share", "padding_saved"};
+constexpr const char* kTrainingLine = "throughput(tps)";
+constexpr std::array kBookkeeping = {"skipped_step", "samples/sec/gpu", "tflops",
+                                     "batch_time",   "data_time",       "padding_saved"};
 constexpr std::array kFirst = {"loss"};  // drawn before everything else
 
 Curve& curve_of(RunMetrics& run, const std::string& metric) {
@@ -117,15 +118,14 @@ std::vector<std::string> choose_metrics(const std::vector<RunMetrics>& runs,
     return chosen;
   }
   for (const std::string& word : wanted) {
-    const std::string name = word == "lr" ? "learning_rate" : word;
     const size_t before = chosen.size();
-    if (std::find(all.begin(), all.end(), name) != all.end())
-      chosen.push_back(name);
+    if (std::find(all.begin(), all.end(), word) != all.end())
+      chosen.push_back(word);
     else
       std::copy_if(all.begin(), all.end(), std::back_inserter(chosen),
-                   [&](const std::string& metric) { return metric.starts_with(name + "/"); });
+                   [&](const std::string& metric) { return metric.starts_with(word + "/"); });
     if (chosen.size() > before) continue;
-    const std::string near = nearest_name(name, all);
+    const std::string near = nearest_name(word, all);
     throw UsageError(cat("plot: found no metric ", quote(word), " in ", runs.front().name,
                          runs.size() > 1 ? " and the others" : "",
                          near.empty() ? "" : "; did you mean " + quote(near) + "?"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/trainer/metrics.h"
 
+#include <chrono>
 #include <filesystem>
 
 #include "mmada/core/check.h"
@@ -36,7 +37,8 @@ Metrics::Metrics(const std::string& run_directory, int64_t first_step, bool tens
 }
 
 void Metrics::write(int64_t step, const MetricValues& values) {
-  Json line = {{"step", step}};
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  Json line = {{"step", step}, {"time", std::chrono::duration<double>(now).count()}};
   for (const auto& [name, value] : values) {
     line[name] = value;
     if (events_) events_->scalar(name, step, value);

@@ -14,14 +14,16 @@ namespace mmada {
 
 using MetricValues = std::vector<std::pair<std::string, double>>;
 
-/// Where a run's numbers go: RUN/metrics.jsonl (one object per line, "step" first) and TensorBoard events in
-/// RUN/events.
+/// Where a run's numbers go: RUN/metrics.jsonl (one object per line, with "step", and "time" in seconds since
+/// 1970) and TensorBoard events in RUN/events.
 ///
-/// A training line holds means over the steps since the last one: loss and its terms (loss/FLOW), grad_norm,
-/// learning_rate, skipped_step (a share), data_share (of the time); rates: rows_per_second,
-/// tokens_per_second, and mfu, the share of TrainerOptions::peak_flops that went into model FLOPs (left out
-/// where either is unknown); and memory_bytes, the most that one process has held so far (peak_memory_bytes).
-/// Evaluations have lines of their own.
+/// A training line holds means over the steps since the last one, named as the published trainer, torchtitan
+/// and TRL name them: loss and its terms (step_loss_FLOW; an image tokenizer's are loss/TERM), grad_norm, lr,
+/// skipped_step (a share), batch_time and data_time (seconds of a step, and those of it that waited for
+/// data); rates of one process: samples/sec/gpu, throughput(tps), tflops, and mfu(%), what part of
+/// TrainerOptions::peak_flops went into model FLOPs (left out where either is unknown); and
+/// memory/max_active(GiB), the most that one process has held so far (peak_memory_bytes). Evaluations have
+/// lines of their own.
 ///
 /// A resumed run continues both: lines of steps at or beyond its first step are dropped.
 class Metrics {

@@ -71,7 +71,7 @@ StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<dou
   report.tokens = static_cast<int64_t>(sums[flows.size()]);
   report.flops = sums[flows.size() + 1];
   for (size_t i = 0; i < flows.size(); ++i) {
-    report.parts.emplace_back("loss/" + flows[i].name, sums[i]);
+    report.parts.emplace_back("step_loss_" + flows[i].name, sums[i]);
     report.loss += flows[i].coefficient * sums[i];
     const int64_t rows = flows[i].rows * plan().micro_batches;
     report.rows += rows;

@@ -22,9 +22,9 @@ class StepInterval {
     begin_ += std::chrono::steady_clock::now() - begin;
   }
   double tokens_per_second() const;
-  /// The means and the rates; starts the next interval. `peak_flops` is that of all processes per second; 0:
-  /// unknown.
-  MetricValues take(double peak_flops);
+  /// The means, and the rates of one among `processes`; starts the next interval. `peak_flops` is a device's
+  /// per second; 0: unknown.
+  MetricValues take(double peak_flops, int64_t processes);
 
  private:
   struct Sum {
@@ -35,7 +35,7 @@ class StepInterval {
   double seconds() const;
 
   std::vector<Sum> sums_;
-  int64_t tokens_ = 0, padded_tokens_ = 0, rows_ = 0;
+  int64_t steps_ = 0, tokens_ = 0, padded_tokens_ = 0, rows_ = 0;
   double data_seconds_ = 0, flops_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };

@@ -162,7 +162,7 @@ StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
     if (options_.max_grad_norm > 0 && norm > options_.max_grad_norm)
       optimizer_.scale_gradients(options_.max_grad_norm / (norm + 1e-6));
     const double factor = options_.lr_scheduler.factor(step);
-    values.emplace_back("learning_rate", options_.optimizer.learning_rate * factor);
+    values.emplace_back("lr", options_.optimizer.learning_rate * factor);
     optimizer_.step(factor);
   }
   values.emplace_back("skipped_step", skipped_ > 0 ? 1.0 : 0.0);
@@ -174,9 +174,9 @@ StepReport Trainer::one_step(int64_t step, StepInterval* interval) {
 
 /// A line of metrics: the interval's, and the memory of whichever process took most.
 MetricValues Trainer::measured(StepInterval* interval) const {
-  MetricValues values = interval->take(options_.peak_flops * group_.size());
+  MetricValues values = interval->take(options_.peak_flops, group_.size());
   const int64_t memory = group_.largest({peak_memory_bytes(device_)}).front();
-  if (memory > 0) values.emplace_back("memory_bytes", static_cast<double>(memory));
+  if (memory > 0) values.emplace_back("memory/max_active(GiB)", static_cast<double>(memory) / (1 << 30));
   return values;
 }
 

@@ -21,7 +21,7 @@ def run(tmp_path):
     def make(name, level=1.0, tail=""):
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        lines = [{"step": step, "loss": level + 10 / step, "learning_rate": 1e-3, "skipped_step": 0.0, "tokens_per_second": 50.0}
+        lines = [{"step": step, "loss": level + 10 / step, "lr": 1e-3, "skipped_step": 0.0, "throughput(tps)": 50.0}
                  for step in range(1, 40)] + [{"step": 20, "gate/t2i/gap": level}]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + tail)
         return folder
@@ -38,7 +38,7 @@ def test_a_runs_picture_lies_beside_its_metrics(run):
 
 def test_json_says_what_was_drawn(run, tmp_path):
     answer = json.loads(plot(run("first"), run("second", 2.0), "-o", tmp_path / "both.png", "--metrics", "lr,gate", "--smooth", "5", "--json").stdout)
-    assert answer == {"output": str(tmp_path / "both.png"), "metrics": ["learning_rate", "gate/t2i/gap"]}
+    assert answer == {"output": str(tmp_path / "both.png"), "metrics": ["lr", "gate/t2i/gap"]}
     assert len(Image.open(tmp_path / "both.png").getcolors(1 << 20)) > 20
 
 
@@ -54,7 +54,7 @@ def test_a_run_without_metrics_is_one_message_and_leaves_no_picture(tmp_path):
 
 
 def test_an_unknown_metric_or_ending_is_a_usage_error(run, tmp_path):
-    assert "learning_rate" in plot(run("first"), "--metrics", "learning_rat", status=2).stderr
+    assert "skipped_step" in plot(run("first"), "--metrics", "skiped_step", status=2).stderr
     assert "out.pgn" in plot(run("second"), "-o", tmp_path / "out.pgn", status=2).stderr
 
 

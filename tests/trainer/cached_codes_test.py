@@ -57,7 +57,7 @@ def test_codes_are_taken_from_the_cache_and_not_made_again(config, tmp_path):
         forged += codes + crc32c(keys[16 * i:16 * i + 16] + codes).to_bytes(4, "little")
     (folder / "codes").write_bytes(forged)
     train(config, *cached(tmp_path / "forged", cache, "training.max_train_steps=2"))
-    assert losses(tmp_path / "forged")[1]["loss/t2i"] != losses(tmp_path / "cold")[1]["loss/t2i"]
+    assert losses(tmp_path / "forged")[1]["step_loss_t2i"] != losses(tmp_path / "cold")[1]["step_loss_t2i"]
 
 
 def crc32c(data):

@@ -80,9 +80,9 @@ def test_tensorboard_events_hold_the_same_scalars(config):
         value = dict(fields(dict(fields(event[5]))[1]))
         scalars.setdefault(value[1].decode(), {})[event[2]] = value[2]
     for step, entry in losses(straight(config)).items():
-        assert scalars["loss/t2i"][step] == np.float32(entry["loss/t2i"])
+        assert scalars["step_loss_t2i"][step] == np.float32(entry["step_loss_t2i"])
     for step, entry in metrics(straight(config)).items():
-        for name in ("tokens_per_second", "memory_bytes"):
+        for name in ("throughput(tps)", "memory/max_active(GiB)"):
             assert scalars[name][step] == np.float32(entry[name])
     assert set(scalars["gate/mmu/gap"]) == {6, 12}
 

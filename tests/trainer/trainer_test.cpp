@@ -158,9 +158,10 @@ TEST_CASE("utilization in every rank", "[.utilization]") {
   REQUIRE(lines.size() == 3);
   for (const Json& line : lines) {
     // A step has 3 tokens and 5e6 FLOPs, so that the rate of tokens tells the line's seconds
-    const double steps_per_second = line["tokens_per_second"].get<double>() / 3;
-    CHECK(line["mfu"].get<double>() == Approx(5e6 * steps_per_second / (2e9 * group.size())).epsilon(1e-12));
-    CHECK(line["memory_bytes"].get<double>() > 1e6);
+    const double steps_per_second = line["throughput(tps)"].get<double>() * group.size() / 3;
+    CHECK(line["mfu(%)"].get<double>() ==
+          Approx(100 * 5e6 * steps_per_second / (2e9 * group.size())).epsilon(1e-12));
+    CHECK(line["memory/max_active(GiB)"].get<double>() > 1e-3);
   }
 }
 
@@ -177,8 +178,8 @@ TEST_CASE("mfu is left out where the peak or the FLOPs are unknown") {
   for (const auto& lines :
        {utilization_lines("no_peak", Group(), 5e6, 0), utilization_lines("no_flops", Group(), 0, 2e9)})
     for (const Json& line : lines) {
-      CHECK_FALSE(line.contains("mfu"));
-      CHECK(line.contains("memory_bytes"));
+      CHECK_FALSE(line.contains("mfu(%)"));
+      CHECK(line.contains("memory/max_active(GiB)"));
     }
 }
 

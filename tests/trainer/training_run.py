@@ -30,13 +30,14 @@ def metrics(run):
 
 def losses(run):
     """The parts of the metrics that depend neither on the clock nor on how rows are spread over processes, by step."""
-    others = {"rows_per_second", "tokens_per_second", "data_share", "mfu", "memory_bytes", "save_stall_seconds", "padding_saved"}
+    others = {"time", "samples/sec/gpu", "throughput(tps)", "tflops", "mfu(%)", "batch_time", "data_time", "memory/max_active(GiB)", "save_stall_seconds",
+              "padding_saved"}
     return {step: {k: v for k, v in entry.items() if k not in others} for step, entry in metrics(run).items()}
 
 
 def step_seconds(run):
-    """What all steps took, by the rates in their lines (one line for each): two accumulated batches, of the flows of their phase."""
-    return sum(2 * (8 if step <= 7 else 9) / entry["rows_per_second"] for step, entry in metrics(run).items())
+    """What all steps took, each of a line of its own."""
+    return sum(entry["batch_time"] for entry in metrics(run).values())
 
 
 def weights_hash(run, step=STEPS):
@@ -95,7 +96,7 @@ def start(config, run, *flags):
 def wait_for_step(process, run, step):
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
-        if os.path.exists(f"{run}/metrics.jsonl") and open(f"{run}/metrics.jsonl").read().count("loss/t2i") >= step:
+        if os.path.exists(f"{run}/metrics.jsonl") and open(f"{run}/metrics.jsonl").read().count("step_loss_t2i") >= step:
             return
         time.sleep(0.002)
 

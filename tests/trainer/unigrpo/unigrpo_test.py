@@ -16,7 +16,7 @@ import pytest
 PROGRAM = os.environ["MMADA_PROGRAM"]
 POCKET = Path(__file__).resolve().parents[3] / "examples" / "pocket"
 UPDATES, OUTER = 3, 2
-CLOCK = {"rows_per_second", "tokens_per_second", "data_share", "memory_bytes", "save_stall_seconds", "rollout_seconds", "time"}
+CLOCK = {"samples/sec/gpu", "throughput(tps)", "tflops", "batch_time", "data_time", "memory/max_active(GiB)", "save_stall_seconds", "rollout_seconds", "time"}
 
 SUMS = {"name": "math", "task": "text", "prompts": 3, "length": 44, "tokens_per_step": 6, "sampler": {"temperature": 1.0},
         "source": {"type": "shapes", "task": "arithmetic", "prompts": True}}
