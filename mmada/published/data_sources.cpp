@@ -77,7 +77,8 @@ Json reasoning_source(const DataPaths& paths, const DataSet& set) {
           {"path", table},
           {"images", (std::filesystem::path(table).parent_path() / "images").string()},
           {"extension", set.reasoning_extension},
-          {"terminator", "literal"}};
+          {"terminator", "literal"},
+          {"fit", "squash"}};  // the loader's, for shards of these names
 }
 
 Json caption_source(const DataPaths& paths, const DataSet& set, const std::string& shards, Use use) {
@@ -183,7 +184,8 @@ Json conversation_source(const DataPaths& paths, const std::string& data_set) {
                  {"path", captions_of(paths, data_set)},
                  {"images", images->second},
                  {"turns", "random"}};
-  if (data_set == "geo170k") source["fit"] = "pad";  // the script's; all other pictures are clipped
+  if (data_set == "geo170k")
+    source["fit"] = "pad";  // the script's; the other conversations' pictures are clipped
   return source;
 }
 

@@ -60,7 +60,8 @@ class Converter {
     config["attention_mode"] = "additive_one";
     const int64_t text_budget = preprocessing.integer("max_seq_length", 1, 1 << 20);
     config["dataset"] = {{"max_seq_length", text_budget}, {"identical_rank_streams", false}};
-    skip(preprocessing, "dataset.preprocessing.", {"max_lm_text_length"}, &result_.left_out);
+    chat_length_ = preprocessing.integer("max_lm_text_length", 2, kMax, 0);
+    if (documents()) skip(preprocessing, "dataset.preprocessing.", {"max_lm_text_length"}, &result_.left_out);
     skip(preprocessing, "dataset.preprocessing.", {"center_crop", "random_flip"}, &result_.unread);
     preprocessing.finish();
     const bool classes = dataset.choice("gen_type", {"t2i", "imagenet1k"}) == "imagenet1k";
@@ -168,14 +169,26 @@ class Converter {
     return paths;
   }
 
+  /// Stages whose text is documents; the others have conversations.
+  bool documents() const { return result_.stage == Stage::k1 || result_.stage == Stage::k2; }
+
+  /// Conversations shorter than max_lm_text_length, as the script's loader takes them.
+  Json chat_source(const DataPaths& paths, const std::string& task) const {
+    Json source = text_source(paths, task, "chat");
+    if (chat_length_ > 0) {
+      source["tokenizer"] = result_.config["model"]["from"];
+      source["max_tokens"] = chat_length_ - 1;
+    }
+    return source;
+  }
+
   Json text_flow_source(Fields& training, const DataPaths& paths) {
-    if (result_.stage == Stage::k1 || result_.stage == Stage::k2) return text_source(paths, "lm", "document");
+    if (documents()) return text_source(paths, "lm", "document");
     if (result_.stage == Stage::k4)
-      return mixture(
-          {{training.number("base_in_lm_coeff", 0, 1e6), text_source(paths, "lm", "document")},
-           {training.number("instruct_in_lm_coeff", 0, 1e6), text_source(paths, "instruct", "chat")}});
+      return mixture({{training.number("base_in_lm_coeff", 0, 1e6), text_source(paths, "lm", "document")},
+                      {training.number("instruct_in_lm_coeff", 0, 1e6), chat_source(paths, "instruct")}});
     const bool instruct = !paths.shards.at("instruct").empty();
-    return text_source(paths, instruct ? "instruct" : "lm", "chat");
+    return chat_source(paths, instruct ? "instruct" : "lm");
   }
 
   Json picture_flow_source(Fields& training, const DataPaths& paths) {
@@ -212,8 +225,7 @@ class Converter {
       if (const double value = training.number(key, 0, 1, 0.0); value > 0) t2i[key] = value;
     if (training.boolean("predict_all_tokens", false)) t2i["predict_all_tokens"] = true;
     t2i["source"] = classes ? class_folder_source(paths) : picture_source(paths, "t2i", Use::kGeneration);
-    const bool documents = result_.stage == Stage::k1 || result_.stage == Stage::k2;
-    Json text = flow(training, documents ? "lm" : "lm_chat", "lm");
+    Json text = flow(training, documents() ? "lm" : "lm_chat", "lm");
     text["source"] = text_flow_source(training, paths);
     Json mmu = flow(training, "mmu", "mmu");
     mmu["source"] = picture_flow_source(training, paths);
@@ -237,8 +249,7 @@ class Converter {
       note(
           "Questions about pictures and chats during training are asked as far as the file names them "
           "(mmu_validation_prompts_file with mmu_image_root, lm_chat_validation_jsonl).");
-    const bool early = result_.stage == Stage::k1 || result_.stage == Stage::k2;
-    if (early && !validation_.chat_file.empty())
+    if (documents() && !validation_.chat_file.empty())
       result_.left_out.push_back("dataset.params.lm_chat_validation_jsonl");
     Fields scores = root_.object("validation");
     if (scores.has("quantative_prompts_file"))
@@ -308,6 +319,7 @@ class Converter {
   Json resolved_;
   Fields root_;
   int64_t gpus_;
+  int64_t chat_length_ = 0;  ///< tokens; 0: any
   PublishedValidation validation_;
   ConvertedSettings result_;
 };

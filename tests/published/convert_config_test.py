@@ -127,6 +127,14 @@ def test_what_the_file_says_is_taken(tmp_path, old, new, place, value):
     assert found == value and type(found) is type(value)
 
 
+@pytest.mark.parametrize("line, limit", [("    max_lm_text_length: 100\n", 99), ("", None)])
+def test_conversations_of_the_length_that_the_file_says_are_skipped(tmp_path, line, limit):
+    config = converted(tmp_path, "    max_lm_text_length: 1536\n", line, name="stage3_instruct")
+    source = config["dataset"]["flows"][1]["source"]
+    assert source.get("max_tokens") == limit and source.get("tokenizer") == (config["model"]["from"] if limit else None)
+    assert all("max_tokens" not in flow["source"] for flow in converted(tmp_path, "    max_lm_text_length: 1536\n", line)["dataset"]["flows"])
+
+
 def test_a_stage_can_be_said_where_the_keys_tell_another(tmp_path):
     config = converted(tmp_path, "seed: 10086", "seed: 10086", "--stage", "3")
     text = config["dataset"]["flows"][1]

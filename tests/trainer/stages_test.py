@@ -22,8 +22,8 @@ STAGES = ["stage1_imagenet", "stage2_image_text", "stage3_instruct", "mixed_cot_
 STEPS = 8
 SHORT = json.dumps({"gen_length": 8, "steps": 8, "block_length": 8})
 # r2i's instruction and reasoning need room, which small pictures leave
-BUDGET = dict.fromkeys(STAGES, 48) | {"mixed_cot_text": 237}
-RESOLUTION = dict.fromkeys(STAGES, 64) | {"mixed_cot_text": 32}
+BUDGET = dict.fromkeys(STAGES, 48) | {"mixed_cot_r2i": 237}
+RESOLUTION = dict.fromkeys(STAGES, 64) | {"mixed_cot_r2i": 32}
 
 
 def read(stage):
@@ -89,6 +89,24 @@ def test_the_mixtures_are_the_published_ones():
     flows = {flow["flow"]: flow["source"] for flow in read("mixed_cot_multimodal")["dataset"]["flows"]}
     assert [part["weight"] for part in flows["mmu"]["sources"]] == [3.5, 5.5, 0.5, 0.5]
     assert [part["weight"] for part in flows["lm_chat"]["sources"]] == [0.02, 0.98]
+
+
+# SPEC 6.3 and 6.6: rows of max_lm_text_length tokens or more are skipped
+@pytest.mark.parametrize("stage", STAGES[2:])
+def test_chat_rows_of_the_published_length_are_skipped(stage):
+    config = read(stage)
+    source = next(flow["source"] for flow in config["dataset"]["flows"] if flow["flow"] == "lm_chat")
+    chats = [part["source"] for part in source.get("sources", [{"source": source}]) if part["source"]["format"] == "chat"]
+    assert [(chat["tokenizer"], chat["max_tokens"]) for chat in chats] == [(config["model"]["from"], 1536 - 1)]
+
+
+def test_reasoning_before_drawing_is_mixed_long_cot_with_rows_for_it():
+    published, ours = read("mixed_cot_text"), read("mixed_cot_r2i")
+    assert published["dataset"]["flows"][3]["flow"] == "r2i" and published["dataset"]["flows"][3].pop("rows") == 0
+    assert ours["dataset"]["flows"][3].pop("rows") > 0
+    assert (published["dataset"]["flows"][3]["source"].pop("terminator"), ours["dataset"]["flows"][3]["source"].pop("terminator")) == ("literal", "token")
+    del published["experiment"]["output_dir"], ours["experiment"]["output_dir"]
+    assert ours == published
 
 
 # --- data of every kind, where the configurations expect it -----------------------------------------------------------------------
@@ -173,7 +191,7 @@ def data(tmp_path_factory):
 
 
 def small_sources(value, path):
-    """Overrides that point every sharded source at its first shard and every caption folder at a file."""
+    """Overrides that point every sharded source at its first shard, every caption folder at a file, and every tokenizer at the pocket model's."""
     if isinstance(value, list):
         return [o for i, part in enumerate(value) for o in small_sources(part, f"{path}.{i}")]
     if not isinstance(value, dict):
@@ -182,6 +200,8 @@ def small_sources(value, path):
     if "{" in value.get("path", ""):
         overrides.append(f"{path}.path=" + re.sub(r"\{(\d+)\.\.\d+\}", r"\1", value["path"]))
         overrides.append(f"{path}.workers=1")
+    if "tokenizer" in value:
+        overrides.append(f"{path}.tokenizer={POCKET}/mmada")
     if "captions" in value:
         overrides.append(f"{path}.captions=" + value["captions"].removesuffix(".json") + ".json")
     return overrides
@@ -190,7 +210,7 @@ def small_sources(value, path):
 def run(data, stage, model, output, *flags):
     config = read(stage)
     overrides = small_sources(config["dataset"]["flows"], "dataset.flows")
-    overrides += [f"dataset.flows.{i}.rows=2" for i in range(len(config["dataset"]["flows"]))]
+    overrides += [f"dataset.flows.{i}.rows=2" for i, flow in enumerate(config["dataset"]["flows"]) if flow["rows"] > 0]
     overrides += [f"model.from={model}", f"image_tokenizer.from={POCKET}/image_tokenizer", f"image_tokenizer.resolution={RESOLUTION[stage]}",
                   f"dataset.max_seq_length={BUDGET[stage]}", f"experiment.output_dir={output}", "experiment.log_every=1", "experiment.save_every=4",
                   "device=cpu", "dtype=fp32", f"training.max_train_steps={STEPS}", "training.gradient_accumulation_steps=1",
@@ -233,10 +253,12 @@ def test_the_stages_train_one_after_the_other_on_two_processes_resume_and_genera
 
 
 def reason_and_draw(data):
-    """The r2i flow alone, from the model that the stage has trained with it, until its reasoning says what its data says."""
-    stage, output = "mixed_cot_text", data / "runs/r2i"
-    flow = {"flow": "r2i", "rows": 4, "source": {"type": "r2i_folder", "path": "data/r2i"}}
-    run(data, stage, data / f"runs/{stage}/checkpoint-{STEPS}/unwrapped_model", output, f"dataset.flows={json.dumps([flow])}",
+    """All flows of the configuration that trains r2i, then r2i alone until its reasoning says what its data says."""
+    stage, output = "mixed_cot_r2i", data / "runs/r2i"
+    run(data, stage, data / f"runs/stage3_instruct/checkpoint-{STEPS}/unwrapped_model", data / "runs" / stage, "--nproc", "2", "validation.every=0")
+    assert sorted(losses(data / "runs" / stage)) == list(range(1, STEPS + 1))
+    flows = [f"dataset.flows.{i}.rows={4 if flow['flow'] == 'r2i' else 0}" for i, flow in enumerate(read(stage)["dataset"]["flows"])]
+    run(data, stage, data / f"runs/{stage}/checkpoint-{STEPS}/unwrapped_model", output, *flows,
         "training.max_train_steps=60", "validation.every=0", "experiment.save_every=60")
     drawn = data / "reasoned.png"
     done = subprocess.run([PROGRAM, "t2i", "--think", "--model", output / "checkpoint-60/unwrapped_model", "--prompt", "box 1", "--grid", "4x4",
