@@ -3,6 +3,8 @@
 reason, and status 74.
 
 MMADA_FULL=1: every error at every call."""
+import os
+import re
 import resource
 import shutil
 import subprocess
@@ -52,12 +54,42 @@ def test_an_error_of_any_call_keeps_the_checkpoint_before(before, calls, tmp_pat
     print(f"errors of system calls: {len(outcomes)}, of them {outcomes.count('ended')} ended a run with status 74, 0 checkpoints lost")
 
 
-def test_an_interrupted_or_short_write_is_taken_up_again(before, calls, tmp_path):
+def test_an_interrupted_write_is_taken_up_again(before, calls, tmp_path):
     writes = [call for call in calls if call.name == "write"]
     for call in sample(writes, 2):
         run = fresh(before, tmp_path / "run")
         done = traced(command(run, 3), tmp_path / "log", f"write:error=EINTR:when={call.number}")
         assert done.returncode == 0 and steps_visible(run) == [2, 3], (call, done)
+
+
+SHORT_WRITES = r"""
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int count;
+ssize_t write(int file, const void* data, size_t bytes) {
+  if (file > 2 && bytes > 1) {
+    ++count;
+    bytes = (bytes + 1) / 2;
+  }
+  return syscall(SYS_write, file, data, bytes);
+}
+__attribute__((destructor)) static void tell(void) { fprintf(stderr, "%d short writes\n", count); }
+"""
+
+
+def test_short_writes_are_taken_up_until_all_is_written(before, tmp_path):
+    """Every write of more than a byte writes half of it: strace can only claim so, which a library that is loaded first makes true."""
+    if not shutil.which("cc"):
+        pytest.skip("this machine has no C compiler")
+    library = tmp_path / "short_writes.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-xc", "-", "-o", library], input=SHORT_WRITES, text=True, check=True)
+    run = fresh(before, tmp_path / "run")
+    loaded = {**os.environ, "LD_PRELOAD": str(library)}
+    done = subprocess.run(command(run, 3), capture_output=True, text=True, timeout=120, env=loaded)
+    assert done.returncode == 0 and steps_visible(run) == [2, 3], done
+    count = int(re.search(r"^(\d+) short writes$", done.stderr, re.M)[1])
+    assert count > 50, done  # each of two saves writes a handful of files, by halves
 
 
 def test_a_save_that_cannot_fit_is_refused_before_it_begins(tmp_path):

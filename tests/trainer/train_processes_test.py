@@ -102,6 +102,24 @@ def test_a_run_of_two_processes_goes_on_in_any_number(config, pair, tmp_path, pr
     assert all(found[step]["loss"] == pytest.approx(expected[step]["loss"], rel=1e-6) for step in found)
 
 
+def test_shards_that_keep_their_gathered_weights_change_no_loss_and_bfloat16_changes_it_little_and_resumes_bit_for_bit(config, pair, tmp_path):
+    kept = ["sharding.zero=2", "--nproc", 2]
+    narrow = [*kept, "dtype=bf16", "sharding.reduce_dtype=bf16"]
+    for name, flags in {"kept": kept, "sums": [*kept, "dtype=bf16", "training.max_train_steps=2"], "narrow": narrow}.items():
+        train(config, f"experiment.output_dir={tmp_path / name}", *flags)
+    wide, found, sums, narrow_losses = (losses(run) for run in (pair, *(tmp_path / name for name in ("kept", "sums", "narrow"))))
+    for step in wide:
+        assert found[step]["loss"] == pytest.approx(wide[step]["loss"], rel=1e-6), step
+        assert narrow_losses[step]["loss"] == pytest.approx(wide[step]["loss"], rel=0.02), step
+        assert narrow_losses[step]["loss"] != wide[step]["loss"], step
+    assert narrow_losses[1]["loss"] == sums[1]["loss"]  # the first sum of gradients comes after it
+    assert narrow_losses[1]["grad_norm"] != sums[1]["grad_norm"]
+    shutil.copytree(tmp_path / "narrow" / "checkpoint-5", tmp_path / "on" / "checkpoint-5")
+    assert "at step 5" in train(config, f"experiment.output_dir={tmp_path / 'on'}", *narrow)
+    assert losses(tmp_path / "on") == {step: narrow_losses[step] for step in range(6, STEPS + 1)}
+    assert weights_hash(tmp_path / "on") == weights_hash(tmp_path / "narrow")
+
+
 @pytest.mark.parametrize("wanted_signal,status", [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)])
 def test_two_processes_interrupted_continue_bit_for_bit(config, pair, tmp_path, wanted_signal, status):
     process = start(config, tmp_path, "--nproc", 2)
@@ -127,7 +145,13 @@ def test_a_dead_rank_ends_the_others_within_seconds_and_is_named(config, tmp_pat
     _, log = process.communicate(timeout=60)
     assert time.monotonic() - killed < 5
     assert process.returncode == 128 + signal.SIGKILL
-    assert f"rank {dead} was ended by signal 9" in log and "step " in log
+    assert f"mmada: rank {dead} was ended by signal 9" in log.splitlines()
+    told = re.findall(r"^mmada: step (\d+): process group: rank (\d) of 3: ", log, re.M)
+    others = [rank for rank in range(3) if rank != dead]
+    assert sorted(int(rank) for _, rank in told) == others, log
+    reached = max(metrics(tmp_path))  # written once the step is over: the others stood in the next one, or at its end
+    for step, rank in told:
+        assert int(step) in (reached, reached + 1) and f"mmada: rank {rank} exited with 1" in log, log
 
 
 @pytest.mark.parametrize("hung", [0, 2])
@@ -138,11 +162,12 @@ def test_a_rank_that_stands_still_is_named_by_the_others_within_a_second_of_the_
     stopped = ranks_of(process)[hung]
     begin = time.monotonic()
     os.kill(stopped, signal.SIGSTOP)
-    reports = 0
-    while reports < 2 and (line := process.stderr.readline()):
-        reports += f"rank {hung} has shown no sign of life" in line
-        assert "has shown" not in line or f"rank {hung} has" in line
-    assert reports == 2 and 1.5 < time.monotonic() - begin < 3.5
+    reports = []
+    while len(reports) < 2 and (line := process.stderr.readline()):
+        if "has shown" in line:
+            told = re.search(r"mmada: rank (\d) has shown no sign of life for [\d.]+ s: rank (\d) ends in step (\d+), see ", line)
+            reports.append(tuple(map(int, told.groups())))
+    assert len(reports) == 2 and 1.5 < time.monotonic() - begin < 3.5
     os.kill(stopped, signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode not in (0, None)
@@ -152,6 +177,7 @@ def test_a_rank_that_stands_still_is_named_by_the_others_within_a_second_of_the_
         assert record["silent_rank"] == hung and record["step"] >= 3 and record["collectives"] > 0
         stack = "\n".join(record["stack"])  # where it waits for the one that stands still
         assert "mmada::Group" in stack and "mmada::Trainer::run" in stack, stack
+        assert (hung, rank, record["step"]) in reports
     assert not (tmp_path / f"flight-rank-{hung}.json").exists()
 
 
