@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 PROGRAM = os.environ["MMADA_PROGRAM"]
 POCKET = Path(__file__).resolve().parents[3] / "examples" / "pocket"
@@ -123,6 +126,22 @@ def test_several_processes_answer_as_one_does_and_learn_the_same(config, straigh
     for step in range(1, UPDATES + 1):
         for name, value in expected[step].items():
             assert found[step][name] == pytest.approx(value, rel=1e-5 if name == "grad_norm" else 1e-6, abs=2e-6), (step, name)
+    ours, theirs = (load_file(f"{run}/checkpoint-{UPDATES}/unwrapped_model/model.safetensors") for run in (tmp_path, straight))
+    start = load_file(f"{straight}/checkpoint-1/unwrapped_model/model.safetensors")
+    assert max(np.abs(ours[name] - theirs[name]).max() for name in theirs) < 1e-6
+    assert max(np.abs(theirs[name] - start[name]).max() for name in theirs) > 1e-5  # and they have moved
+
+
+def test_bf16_weights_answer_alike_in_one_process_and_in_two_whole_or_in_shards(config, straight, tmp_path):
+    flags = ["dtype=bf16", f"training.max_train_steps={UPDATES}"]
+    train(config, tmp_path / "alone", *flags)
+    train(config, tmp_path / "two", "--nproc", 2, *flags)
+    train(config, tmp_path / "sharded", "--nproc", 2, "unigrpo.rollout_weights=sharded", *flags)
+    alone = completions(tmp_path / "alone", 0)
+    assert completions(tmp_path / "two", 0) == alone and completions(tmp_path / "sharded", 0) == alone
+    assert [line["response"] for line in alone] != [line["response"] for line in completions(straight, 0)]
+    ours, theirs = metrics(tmp_path / "two")[UPDATES], metrics(tmp_path / "alone")[UPDATES]
+    assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=0.02)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -281,6 +300,38 @@ def test_a_reward_that_fails_and_counts_as_0_leaves_the_others_to_teach(tmp_path
     for line in completions(tmp_path / "run", 0) + completions(tmp_path / "run", 1):
         assert line["rewards"]["moody"] == 0 and line["reward"] == 2 * line["rewards"]["other"]
     assert weights_hash(tmp_path / "run", 1) != weights_hash(tmp_path / "run")
+
+
+BAD = {
+    "crashes": ("os._exit(3)", "it ended with status 3"),
+    "hangs": ("time.sleep(60)", "no answer within its time limit"),
+    "answers too few": ("return [1.0]", "found 1 scores, expected 5"),
+    "answers words": ("return ['good'] * len(prompts)", "ValueError"),
+    "answers garbage": ("os.write(int(os.environ['MMADA_REWARD_FD']), b'hello\\n')", "expected a line of JSON"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_run_goes_on_without_a_reward_that_fails_and_says_how(tmp_path, what):
+    code, message = BAD[what]
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(f"import os, time\ndef score(prompts, completions, **_):\n    {code}\n")
+    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
+    bad = {"name": "bad", "reward": {"type": "process", "timeout_seconds": 1, "command": [sys.executable, str(serve), f"{plugin}:score"]}}
+    log = train(changed(tmp_path / "run.json", rewards=CONFIG["rewards"] + [bad]), tmp_path / "run", "training.max_train_steps=1")
+    assert "step 0: reward bad: " in log and message in log, log
+    first = metrics(tmp_path / "run")[1]
+    assert first["reward_failures"] == 3 and first["grad_norm"] > 0 and "rewards/bad/mean" not in first
+
+
+def test_a_run_goes_on_without_a_reward_server_that_is_not_there(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    gone = {"name": "server", "reward": {"type": "http", "url": f"http://127.0.0.1:{port}/score"}}
+    log = train(changed(tmp_path / "run.json", rewards=CONFIG["rewards"] + [gone]), tmp_path / "run", "training.max_train_steps=1")
+    assert f"step 0: reward server: " in log and f"127.0.0.1:{port}" in log
+    assert metrics(tmp_path / "run")[1]["reward_failures"] == 3
 
 
 def test_a_worker_that_answers_nan_has_failed_and_abstains(tmp_path):
