@@ -153,6 +153,17 @@ def test_a_dry_run_checks_and_plans_and_leaves_nothing(config, tmp_path):
     assert "dataset.flows.t2i.source" in train(config, "--dry-run", 'dataset.flows.0.source={"type": "shapes", "task": "none"}', check=1)
 
 
+def test_a_dry_run_predicts_a_model_of_the_published_size_on_eight_devices_and_says_that_nobody_measured_it(config):
+    model = {"d_model": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 32, "mlp_hidden_size": 12288, "max_sequence_length": 2048}
+    flows = [{"flow": "lm", "rows": 64, "length": 1536, "source": {"type": "shapes", "task": "arithmetic"}}]
+    eight = ["--nproc", "8", "dtype=bf16", "sharding.recompute=norms_and_swiglu", "training.gradient_accumulation_steps=1", "dataset.phases=[]",
+             f"dataset.flows={json.dumps(flows)}", *(f"model.architecture.{name}={value}" for name, value in model.items())]
+    found = plan(config, *eight)["prediction"]
+    assert found["device"] == "H100 SXM" and 0.47 < found["model_flops_utilization"] < 0.5 and found["tokens_per_second"] > 9800
+    text = subprocess.run([PROGRAM, "train", "--config", str(config), "--dry-run", *eight], capture_output=True, text=True).stdout
+    assert "prediction, measured by nobody, for H100 SXM" in text and "model FLOPs utilization" in text
+
+
 def test_a_run_that_cannot_fit_is_refused_unless_forced(config, tmp_path):
     huge = [f"experiment.output_dir={tmp_path}", "dataset.flows.0.rows=60000", "model.architecture.n_layers=200", "dataset.phases=[]"]
     log = train(config, *huge, check=1)
