@@ -174,15 +174,18 @@ std::string plain(std::string_view answer) {
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/// What stands behind a number and is nothing or its unit: words, or \text{...} and the like. A letter right
-/// behind it is rather a variable, but for the commonest units.
+/// What stands behind a number and is nothing or its unit: a known one, words, or \text{...} and the like. A
+/// single letter, and what is right behind the number and has a power, is rather a variable.
 bool is_unit(std::string_view rest) {
   const std::string_view unit = trimmed(rest);
   if (unit.empty()) return true;
   for (const std::string_view name : {"\\text", "\\mathrm", "\\mbox"})
     if (unit.starts_with(name)) return true;
-  if (unit.size() == 1 && unit.size() == rest.size())
-    return std::string_view("mgslLh").find(unit.front()) != std::string_view::npos;
+  if (measure_unit(unit)) return true;
+  const bool apart = unit.size() < rest.size();
+  if (unit.size() == 1) return apart && unit.front() >= 'A' && unit.front() <= 'Z';  // 5 N
+  if (const size_t power = unit.find('^'); power < 2 || (power != std::string_view::npos && !apart))
+    return false;
   return is_letter(unit.front()) && std::ranges::all_of(unit, [](char c) {
            return is_letter(c) || std::string_view(" ./^{}23").find(c) != std::string_view::npos;
          });

@@ -35,7 +35,8 @@ TEST_CASE("numbers are equal as fractions, however they are written") {
       equal("2e-2", "0.02");
   equal("50%", "50"), equal("50%", "0.5"), equal("50\\%", "1/2"), equal("50%", "50 %");
   equal("5 km", "5"), equal("5 apples", "5"), equal("12 cm^2", "12"), equal("5\\text{ cm}", "5"),
-      equal("30^\\circ", "30"), equal("30\xC2\xB0", "30"), equal("5m", "5");
+      equal("30^\\circ", "30"), equal("30\xC2\xB0", "30"), equal("5m", "5"), equal("5 N", "5"),
+      equal("2 ft^2", "2"), equal("3 miles/hour", "3");
   equal("x = 5", "5"), equal("$5$", "5"), equal("+7", "7"), equal(" 7. ", "7"), equal("007", "7"),
       equal("0", "-0");
 }
@@ -81,7 +82,8 @@ TEST_CASE("texts are equal but for spaces and case, and otherwise unknown") {
   CHECK(compare_answers("\\sqrt{2}", "\\sqrt{ 2 }") == Comparison::kEqual);
   CHECK(compare_answers("Monday", "monday") == Comparison::kEqual);
   CHECK(compare_answers("\\sqrt{4}", "2") == Comparison::kUnknown);
-  CHECK(compare_answers("5x", "5") == Comparison::kUnknown);
+  for (const char* variable : {"5x", "5 x", "5x^2", "5 x^2", "5N", "5xy^2"})
+    CHECK(compare_answers(variable, "5") == Comparison::kUnknown);
   CHECK(compare_answers("1/0", "1/0") == Comparison::kEqual);
   CHECK(compare_answers("1/0", "1") == Comparison::kUnknown);
   CHECK(compare_answers("12 34", "1234") == Comparison::kUnknown);
