@@ -109,6 +109,7 @@ def test_a_storm_of_failures_ends_with_the_weights_of_the_undisturbed_run(config
 def test_a_second_request_ends_the_run_at_once_with_130(config, tmp_path, processes):
     process = start(config, tmp_path, "--nproc", processes, "experiment.evaluate_every=0", *HEAVY)
     wait_for_step(process, tmp_path, 1)
+    time.sleep(0.2)  # into the next step: what comes before it is followed at once, with a save
     process.send_signal(signal.SIGTERM)
     time.sleep(0.05)
     process.send_signal(signal.SIGTERM)

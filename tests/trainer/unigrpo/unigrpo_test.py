@@ -98,6 +98,9 @@ def test_metrics_and_completions_tell_what_was_answered_and_what_it_was_worth(st
     for name in ("loss", "grad_norm", "kl", "ratio", "clip_ratio/low_mean", "clip_ratio/high_mean", "reward", "reward_std", "rewards/digits/mean",
                  "rewards/correct/std", "frac_reward_zero_std", "completions/mean_length", "reward_failures"):
         assert name in first, name
+    assert first["clip_ratio/region_mean"] == first["clip_ratio/low_mean"] + first["clip_ratio/high_mean"]
+    without_end = [answer["response"] for path in glob.glob(f"{straight}/rollouts/*/run-*.json") for answer in json.load(open(path))["responses"]]
+    assert found[UPDATES + 1]["completions/clipped_ratio"] == pytest.approx(sum(not answer["ended"] for answer in without_end) / len(without_end))
     assert "reward" not in found[2] and "reward" in found[UPDATES + 1]
     # the first update's policy is the one that answered and, as yet, the reference
     assert first["ratio"] == pytest.approx(1, abs=1e-5) and first["kl"] == pytest.approx(0, abs=1e-6)
