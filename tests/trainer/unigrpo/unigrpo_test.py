@@ -55,6 +55,11 @@ def config(tmp_path_factory):
     return changed(tmp_path_factory.mktemp("unigrpo") / "run.json")
 
 
+def python_reward(path, body):
+    path.write_text(f"import os, time\ndef score(prompts, completions, **_):\n    {body}\n    return [sum(map(ord, c)) % 7 / 7 for c in completions]\n")
+    return {"type": "process", "command": [sys.executable, str(POCKET.parent / "reward_plugin" / "serve_reward.py"), f"{path}:score"]}
+
+
 def start(config, run, *flags, **environment):
     return subprocess.Popen([PROGRAM, "train", "--config", str(config), f"experiment.output_dir={run}", *map(str, flags)],
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}, start_new_session=True)
@@ -235,12 +240,9 @@ def test_a_reward_that_fails_ends_the_run_with_a_checkpoint_where_that_is_asked_
 
 
 def test_a_reward_that_fails_in_an_evaluation_is_named_or_ends_the_run_with_a_checkpoint(tmp_path):
-    plugin = tmp_path / "fails.py"  # at the prompts of the evaluation, whose answers are larger
-    plugin.write_text("def score(prompts, completions, **_):\n    if len(prompts) < 4:\n        raise ValueError('too few')\n"
-                      "    return [len(c) / 100 for c in completions]\n")
-    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
+    reward = python_reward(tmp_path / "fails.py", "assert len(prompts) > 2, 'too few'")  # an evaluation has two, a rollout twelve
     for policy, flags in (("stop", []), ("stop", ["--nproc", 2]), ("zero", [])):
-        rewards = [{"name": "moody", "on_failure": policy, "reward": {"type": "process", "command": [sys.executable, str(serve), f"{plugin}:score"]}}]
+        rewards = [{"name": "moody", "on_failure": policy, "reward": reward}]
         config = changed(tmp_path / "run.json", rewards=rewards, evaluation={"prompts": [{**SUMS, "prompts": 2}]},
                          unigrpo={"rows_together": 12}, experiment={"save_every": 0, "evaluate_every": 2})
         run = tmp_path / f"{policy}{len(flags)}"
@@ -282,11 +284,6 @@ def test_words_questions_and_pictures_learn_together(tmp_path):
     assert [Path(path).name for path in glob.glob(f"{tmp_path}/drawn/completions/step-000000/*.png")] == ["0.png"]
 
 
-def python_reward(path, body):
-    path.write_text(f"import os\ndef score(prompts, completions, **_):\n    {body}\n    return [sum(map(ord, c)) % 7 / 7 for c in completions]\n")
-    return {"type": "process", "command": [sys.executable, str(POCKET.parent / "reward_plugin" / "serve_reward.py"), f"{path}:score"]}
-
-
 def test_a_reward_that_fails_ends_several_processes_with_a_checkpoint(tmp_path):
     first = tmp_path / "run/completions/step-000000.jsonl"  # of the outer step before
     reward = python_reward(tmp_path / "fails.py", f"assert not os.path.exists({str(first)!r}), 'no opinion today'")
@@ -318,10 +315,8 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_a_run_goes_on_without_a_reward_that_fails_and_says_how(tmp_path, what):
     code, message = BAD[what]
-    plugin = tmp_path / "bad.py"
-    plugin.write_text(f"import os, time\ndef score(prompts, completions, **_):\n    {code}\n")
-    serve = POCKET.parent / "reward_plugin" / "serve_reward.py"
-    bad = {"name": "bad", "reward": {"type": "process", "timeout_seconds": 1, "command": [sys.executable, str(serve), f"{plugin}:score"]}}
+    limit = 1 if what == "hangs" else 60  # what answers at all may take its time on a busy machine
+    bad = {"name": "bad", "reward": {**python_reward(tmp_path / "bad.py", code), "timeout_seconds": limit}}
     log = train(changed(tmp_path / "run.json", rewards=CONFIG["rewards"] + [bad]), tmp_path / "run", "training.max_train_steps=1")
     assert "step 0: reward bad: " in log and message in log, log
     first = metrics(tmp_path / "run")[1]
@@ -334,7 +329,7 @@ def test_a_run_goes_on_without_a_reward_server_that_is_not_there(tmp_path):
         port = free.getsockname()[1]
     gone = {"name": "server", "reward": {"type": "http", "url": f"http://127.0.0.1:{port}/score"}}
     log = train(changed(tmp_path / "run.json", rewards=CONFIG["rewards"] + [gone]), tmp_path / "run", "training.max_train_steps=1")
-    assert f"step 0: reward server: " in log and f"127.0.0.1:{port}" in log
+    assert "step 0: reward server: " in log and f"127.0.0.1:{port}" in log
     assert metrics(tmp_path / "run")[1]["reward_failures"] == 3
 
 
