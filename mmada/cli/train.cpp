@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -35,15 +36,17 @@ struct Options {
   int processes = 1;
   int64_t restarts = 0;
   double device_memory = 0;  ///< GB; 0: unknown
-  bool dry_run = false, force = false;
+  bool dry_run = false, force = false, allow_partial = false;
   bool json = false;
 };
 
-volatile std::sig_atomic_t stop_signal = 0;  // the one thing a signal handler may write
+std::atomic<int> stop_signal = 0;
+static_assert(std::atomic<int>::is_always_lock_free);  // else a signal handler may not write it
 
+/// Two requests may come to two threads at the same time.
 void on_stop(int signal) {
-  if (stop_signal != 0) ::_exit(130);  // asked twice: leave at once, the last checkpoint stays valid
-  stop_signal = signal;
+  if (stop_signal.exchange(signal) != 0)
+    ::_exit(130);  // asked twice: leave at once, the last checkpoint stays valid
 }
 
 void handle_signals() {
@@ -60,6 +63,7 @@ LaunchOptions processes_of(const Options& options) {
   if (!options.resume.empty()) run.command.insert(run.command.end(), {"--resume", options.resume});
   if (options.json) run.command.push_back("--json");
   if (options.force) run.command.push_back("--force");
+  if (options.allow_partial) run.command.push_back("--allow-partial");
   run.command.insert(run.command.end(), options.overrides.begin(), options.overrides.end());
   if (!system_variable("OMP_NUM_THREADS")) {
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
@@ -163,7 +167,9 @@ void print_plan(const TrainingPlan& plan) {
   gigabytes("logits, or a block on its way back", plan.memory.working);
   if (plan.memory.reference > 0) gigabytes("reference", plan.memory.reference);
   if (plan.memory.rollouts > 0) gigabytes("whole model between updates", plan.memory.rollouts);
+  if (plan.memory.set_aside > 0) gigabytes("policy, while the reference is asked", plan.memory.set_aside);
   gigabytes("together, without libraries and data", plan.memory.total());
+  if (plan.program_bytes > 0) gigabytes("libraries and data of this dry run", plan.program_bytes);
   gigabytes("gathered in a step", plan.work.gathered_bytes);
   gigabytes("reduced in a step", plan.work.reduced_bytes);
   line("computed in a step", plan.work.flops / 1e12, "TFLOP");
@@ -177,7 +183,8 @@ void print_plan(const TrainingPlan& plan) {
 }
 
 Json plan_json(const TrainingPlan& plan) {
-  const auto& [parameters, gradients, optimizer, activations, working, reference, rollouts] = plan.memory;
+  const auto& [parameters, gradients, optimizer, activations, working, reference, rollouts, set_aside] =
+      plan.memory;
   return {{"processes", plan.run.processes},
           {"memory_bytes",
            {{"parameters", parameters},
@@ -187,7 +194,9 @@ Json plan_json(const TrainingPlan& plan) {
             {"working", working},
             {"reference", reference},
             {"rollouts", rollouts},
+            {"set_aside", set_aside},
             {"total", plan.memory.total()}}},
+          {"program_bytes", plan.program_bytes},
           {"gathered_bytes", plan.work.gathered_bytes},
           {"reduced_bytes", plan.work.reduced_bytes},
           {"flops", plan.work.flops},
@@ -218,6 +227,7 @@ void run(const Options& options) {
   if (options.processes > 1 || options.restarts > 0) return run_processes(options);
   std::vector<std::string> overrides = options.overrides;
   if (!options.resume.empty()) overrides.push_back("experiment.resume_from_checkpoint=" + options.resume);
+  if (options.allow_partial) overrides.emplace_back("experiment.allow_partial=true");
   const Json config = load_config(options.config, overrides);
   const SignalStack signal_stack;
   handle_signals();
@@ -258,6 +268,9 @@ void add_train(CLI::App& app) {
                    "FIELD=VALUE, such as training.seed=7 or dataset.flows.0.rows=4");
   verb->add_option("--resume", options->resume,
                    "\"latest\", \"none\" or a checkpoint's path (default: as configured, latest)");
+  verb->add_flag("--allow-partial", options->allow_partial,
+                 "Go on from a checkpoint whose weights alone are whole: what else is missing or damaged is "
+                 "named, and begins anew");
   verb->add_option(
           "--nproc", options->processes,
           "Processes on this machine that share the model and every batch (task transformer); programs "

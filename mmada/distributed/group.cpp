@@ -46,13 +46,18 @@ c10::intrusive_ptr<c10d::Backend> on_device(const StorePtr& store, const Process
   return backend->connect(within(kind, store), environment.rank, environment.world_size, options.timeout);
 }
 
-/// Where the environment asks for it, behind a wrapper that compares the ranks' calls over Gloo.
+using Backends = std::vector<c10::intrusive_ptr<c10d::Backend>>;
+
+/// Where the environment asks for it, behind a wrapper that compares the ranks' calls over Gloo. Appends what
+/// takes a timeout, which the wrapper does not, to `connected`.
 c10::intrusive_ptr<c10d::Backend> checked(const c10::intrusive_ptr<c10d::Backend>& backend,
                                           const std::string& prefix, const StorePtr& store,
-                                          const ProcessEnvironment& environment,
-                                          const GroupOptions& options) {
+                                          const ProcessEnvironment& environment, const GroupOptions& options,
+                                          Backends* connected) {
+  connected->push_back(backend);
   if (c10d::debug_level() != c10d::DebugLevel::Detail) return backend;
-  return c10::make_intrusive<c10d::ProcessGroupWrapper>(backend, gloo(prefix, store, environment, options));
+  connected->push_back(gloo(prefix, store, environment, options));
+  return c10::make_intrusive<c10d::ProcessGroupWrapper>(backend, connected->back());
 }
 
 /// Adds the time of its life to a sum.
@@ -67,6 +72,8 @@ struct Stopwatch {
 struct Group::Connection {
   StorePtr store;
   c10::intrusive_ptr<c10d::ProcessGroup> group;
+  Backends backends;  // of the group
+  std::chrono::milliseconds timeout{};
   std::atomic<int64_t> step = 0, collectives = 0;
   std::atomic<const char*> last = "none";
   std::chrono::nanoseconds spent{};      // in collectives
@@ -79,23 +86,25 @@ Group Group::connect(const ProcessEnvironment& environment, const GroupOptions& 
   group.rank_ = environment.rank;
   group.size_ = environment.world_size;
   try {
-    using Backends = c10d::ProcessGroup;
+    using Type = c10d::ProcessGroup::BackendType;
+    group.connection_ = std::make_shared<Connection>();
+    Backends* const backends = &group.connection_->backends;
     const StorePtr store = connect_store(environment, "group", options.timeout, /*serve=*/true);
-    auto processes = c10::make_intrusive<Backends>(store, environment.rank, environment.world_size);
+    auto processes = c10::make_intrusive<c10d::ProcessGroup>(store, environment.rank, environment.world_size);
     c10d::setDebugLevelFromEnvironment();
     processes->setBackend(
-        at::kCPU, Backends::BackendType::GLOO,
-        checked(gloo("gloo", store, environment, options), "check", store, environment, options));
+        at::kCPU, Type::GLOO,
+        checked(gloo("gloo", store, environment, options), "check", store, environment, options, backends));
     if (!options.device.is_cpu()) {
       processes->setBoundDeviceId(options.device);
-      processes->setBackend(
-          options.device.type(), Backends::BackendType::NCCL,
-          checked(on_device(store, environment, options), "check device", store, environment, options));
+      processes->setBackend(options.device.type(), Type::NCCL,
+                            checked(on_device(store, environment, options), "check device", store,
+                                    environment, options, backends));
     }
-    processes->setDefaultBackend(Backends::BackendType::GLOO);
+    processes->setDefaultBackend(Type::GLOO);
     processes->setGroupName("world");
-    group.connection_ = std::make_shared<Connection>();
     group.connection_->store = store;
+    group.connection_->timeout = options.timeout;
     group.connection_->group = processes;
     if (options.lost) group.watch(environment, options);
   } catch (const c10::Error& error) {
@@ -122,6 +131,12 @@ void Group::watch(const ProcessEnvironment& environment, const GroupOptions& opt
 
 void Group::at_step(int64_t step) const {
   if (connection_) connection_->step = step;
+}
+
+void Group::set_timeout(std::optional<std::chrono::milliseconds> timeout) const {
+  if (!connection_) return;
+  for (const auto& backend : connection_->backends)
+    backend->setTimeout(timeout.value_or(connection_->timeout));
 }
 
 double Group::seconds_in_collectives() const {

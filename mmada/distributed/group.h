@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct LostRank {
 };
 
 struct GroupOptions {
-  /// After which a process that waits for others gives up. A process that died is noticed at once, one that
-  /// hangs only by this.
+  /// After which a process that waits for others gives up, unless set_timeout() says otherwise. A process
+  /// that died is noticed at once, one that hangs by its silence (`lost`) or by this.
   std::chrono::milliseconds timeout = std::chrono::seconds(300);
   /// This process's, whose tensors collectives take beside the CPU's: over NCCL, which libmmada_cuda.so
   /// brings.
@@ -63,6 +64,8 @@ class Group {
 
   /// For reports: the step that what follows belongs to.
   void at_step(int64_t step) const;
+  /// That of the collectives that begin from now on; without one, GroupOptions::timeout.
+  void set_timeout(std::optional<std::chrono::milliseconds> timeout = {}) const;
 
   int rank() const { return rank_; }
   int size() const { return size_; }

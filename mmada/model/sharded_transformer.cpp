@@ -140,22 +140,23 @@ at::Tensor ShardedTransformer::hidden(const at::Tensor& ids_BT, const PassTables
 }
 
 at::Tensor ShardedTransformer::run(const at::Tensor& ids_BT, PassTables made,
-                                   std::vector<WindowTargets> targets) {
+                                   std::vector<WindowTargets> targets, at::Tensor* entropy_N) {
   const at::Tensor x = blocks(ids_BT, std::make_shared<const PassTables>(std::move(made)));
   const auto layers = static_cast<size_t>(config_.n_layers);
-  const auto head = [this, targets = std::move(targets)](at::TensorList weights, at::TensorList inputs) {
+  const auto head = [this, targets = std::move(targets), entropy_N](at::TensorList weights,
+                                                                    at::TensorList inputs) {
     const bool tied = config_.tie_word_embeddings;
     const at::Tensor hidden_ND = rms_norm(inputs[0], weights[tied ? 1 : 0], config_.rms_norm_eps);
-    return head_logprobs(hidden_ND, weights[tied ? 0 : 1], targets);
+    return head_logprobs(hidden_ND, weights[tied ? 0 : 1], targets, entropy_N);
   };
   return shards_.run(config_.tie_word_embeddings ? 0 : layers + 1, {head, /*recompute=*/false}, {x});
 }
 
 at::Tensor ShardedTransformer::logprobs(const RowBatch& rows, const at::Tensor& positions_N,
-                                        const std::vector<WindowTargets>& targets) {
+                                        const std::vector<WindowTargets>& targets, at::Tensor* entropy_N) {
   check_rows(rows, config_);
   MMADA_CHECK(positions_N.size(0) > 0, "sharded transformer: found no positions, expected at least one");
-  return run(rows.ids_BT.to(device_), pass_tables(config_, device_, rows, positions_N), targets);
+  return run(rows.ids_BT.to(device_), pass_tables(config_, device_, rows, positions_N), targets, entropy_N);
 }
 
 at::Tensor ShardedTransformer::idle_pass() {

@@ -35,10 +35,10 @@ class ShardedTransformer {
   /// What this process holds of each parameter, and its kind.
   std::vector<std::pair<ShardSegment, ParameterKind>> segments() const;
 
-  /// As TokenLogprobs says. Every process calls it as often as the others, and so its backward pass: one that
-  /// has no rows for it runs idle_pass().
+  /// As TokenLogprobs says, and head_logprobs of `entropy_N`. Every process calls it as often as the others,
+  /// and so its backward pass: one that has no rows for it runs idle_pass().
   at::Tensor logprobs(const RowBatch& rows, const at::Tensor& positions_N,
-                      const std::vector<WindowTargets>& targets);
+                      const std::vector<WindowTargets>& targets, at::Tensor* entropy_N = nullptr);
   /// Final hidden states, as Transformer::hidden gives them, with ln_f's weights at hand. No gradients. Every
   /// process calls it as often as the others.
   at::Tensor hidden(const at::Tensor& ids_BT, const PassTables& tables, const at::Tensor& norm_D);
@@ -69,7 +69,8 @@ class ShardedTransformer {
   at::Tensor block(size_t unit, at::TensorList tensors, const at::Tensor& x_BTD,
                    const PassTables& tables) const;
   at::Tensor blocks(const at::Tensor& ids_BT, const std::shared_ptr<const PassTables>& tables);
-  at::Tensor run(const at::Tensor& ids_BT, PassTables tables, std::vector<WindowTargets> targets);
+  at::Tensor run(const at::Tensor& ids_BT, PassTables tables, std::vector<WindowTargets> targets,
+                 at::Tensor* entropy_N);
   std::vector<at::Tensor> whole_tensors(size_t unit);
   at::Tensor whole_parameter(const UnitParameter& parameter, at::TensorList tensors) const;
 

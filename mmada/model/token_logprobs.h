@@ -24,8 +24,9 @@ using TokenLogprobs = std::function<at::Tensor(const RowBatch& rows, const at::T
 /// That of a network whose weights are in one place.
 TokenLogprobs token_logprobs(const Transformer& model);
 
-/// The same from final hidden states [N, D] and the head's weights [V, D].
+/// The same from final hidden states [N, D] and the head's weights [V, D]. `entropy_N`, where it is asked
+/// for, receives that of each position's softmax in nats, without gradient.
 at::Tensor head_logprobs(const at::Tensor& hidden_ND, const at::Tensor& head_VD,
-                         const std::vector<WindowTargets>& targets);
+                         const std::vector<WindowTargets>& targets, at::Tensor* entropy_N = nullptr);
 
 }  // namespace mmada

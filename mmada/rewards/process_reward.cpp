@@ -89,7 +89,7 @@ ProcessReward::ProcessReward(ProcessRewardOptions options) : options_(std::move(
 
 void ProcessReward::start() {
   id_ = 0;
-  worker_ = std::make_unique<WorkerProcess>(options_.command, options_.environment);
+  worker_ = std::make_unique<WorkerProcess>(options_.command, options_.environment, options_.most_memory);
   const Json greeting =
       parse_line(worker_->receive(WorkerProcess::Clock::now() + options_.startup, kLongestAnswer));
   if (const Json error = found_error(greeting); !error.is_null()) refuse(error);
@@ -130,6 +130,7 @@ ProcessRewardOptions parse_worker_options(Fields& fields) {
   options.startup = seconds("startup_seconds", options.startup);
   options.timeout = seconds("timeout_seconds", options.timeout);
   options.workers = fields.integer("workers", 1, 1024, 1);
+  options.most_memory = static_cast<uint64_t>(fields.number("memory_limit_gb", 0.0, 1e6, 0.0) * 1e9);
   return options;
 }
 

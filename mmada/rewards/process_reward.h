@@ -16,7 +16,8 @@ struct ProcessRewardOptions {
   std::vector<std::string> environment = {};                     ///< "NAME=value" beside this process's own
   std::chrono::milliseconds startup = std::chrono::seconds(60);  ///< until its greeting
   std::chrono::milliseconds timeout = std::chrono::seconds(30);  ///< for one batch
-  int64_t workers = 1;  ///< programs side by side, each with a part of a batch
+  int64_t workers = 1;       ///< programs side by side, each with a part of a batch
+  uint64_t most_memory = 0;  ///< bytes of address space of each; 0: no limit of its own
 };
 
 /// A reward that another program computes (WorkerProcess), in JSON lines:
@@ -46,7 +47,7 @@ class ProcessReward : public Reward {
 /// One ProcessReward, or several side by side; the first that fails fails the batch.
 std::unique_ptr<Reward> make_worker_reward(const ProcessRewardOptions& options);
 
-/// Reads "startup_seconds", "timeout_seconds" and "workers".
+/// Reads "startup_seconds", "timeout_seconds", "workers" and "memory_limit_gb" (0: none).
 ProcessRewardOptions parse_worker_options(Fields& fields);
 
 /// {"type": "process", "command": ["python3", "reward.py"], "startup_seconds": 60, "timeout_seconds": 30,

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ pid_t spawn(const std::vector<std::string>& words, const std::vector<std::string
 }  // namespace
 
 WorkerProcess::WorkerProcess(const std::vector<std::string>& command,
-                             const std::vector<std::string>& environment) {
+                             const std::vector<std::string>& environment, uint64_t most_memory) {
   if (command.empty()) throw WorkerError("found no command, expected a program");
   int sockets[2];
   MMADA_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0,
@@ -73,6 +74,8 @@ WorkerProcess::WorkerProcess(const std::vector<std::string>& command,
   if (theirs != sockets[1]) close(theirs);
   socket_ = sockets[0];
   fcntl(socket_, F_SETFL, O_NONBLOCK);
+  const rlimit limit{most_memory, most_memory};
+  if (most_memory > 0) prlimit(pid_, RLIMIT_AS, &limit, nullptr);  // fails only where it has ended already
 }
 
 WorkerProcess::~WorkerProcess() {

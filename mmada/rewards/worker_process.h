@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,10 +27,11 @@ class WorkerProcess {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// `environment` ("NAME=value") comes before this process's own. Throws WorkerError where the program
-  /// cannot be started.
+  /// `environment` ("NAME=value") comes before this process's own. `most_memory`: bytes of address space, all
+  /// that is mapped, which each of the program's processes can have (RLIMIT_AS); 0: as many as this one.
+  /// Throws WorkerError where the program cannot be started.
   explicit WorkerProcess(const std::vector<std::string>& command,
-                         const std::vector<std::string>& environment = {});
+                         const std::vector<std::string>& environment = {}, uint64_t most_memory = 0);
   ~WorkerProcess();  ///< kills what still runs
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;

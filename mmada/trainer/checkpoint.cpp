@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr int64_t kFormatVersion = 1;
 constexpr std::string_view kPrefix = "checkpoint-";
 
-std::optional<int64_t> step_of(const std::string& name) {
+std::optional<int64_t> step_in(const std::string& name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   int64_t step = 0;
   const char* end = name.data() + name.size();
@@ -80,23 +80,39 @@ std::string checkpoint_path(const std::string& run_directory, int64_t step) {
   return (fs::path(run_directory) / cat(kPrefix, step)).string();
 }
 
+std::optional<int64_t> checkpoint_step(const std::string& path) {
+  const fs::path folder = fs::path(path) / "";  // whether or not the path ends with a slash
+  return step_in(folder.parent_path().filename().string());
+}
+
 std::vector<FoundCheckpoint> list_checkpoints(const std::string& run_directory) {
   std::vector<FoundCheckpoint> found;
   if (!fs::is_directory(run_directory)) return found;
   for (const auto& entry : fs::directory_iterator(run_directory))
-    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())
+    if (const auto step = step_in(entry.path().filename().string()); step && entry.is_directory())
       found.push_back({entry.path().string(), *step});
   std::sort(found.begin(), found.end(),
             [](const FoundCheckpoint& a, const FoundCheckpoint& b) { return a.step > b.step; });
   return found;
 }
 
-std::optional<std::string> verify_checkpoint(const std::string& path) {
+std::optional<std::string> verify_checkpoint(const std::string& path, Wholeness wholeness) {
   try {
     const std::vector<ListedFile> listed = read_manifest(path);
-    for (const ListedFile& file : listed)
-      if (auto problem = compare_file(path, file)) return problem;
-    for (const std::string& shard : indexed_shards(path))
+    const auto compare = [&](const auto& wanted) {
+      std::optional<std::string> problem;
+      for (const ListedFile& file : listed)
+        if (!problem && wanted(file)) problem = compare_file(path, file);
+      return problem;
+    };
+    const auto is_index = [](const ListedFile& file) { return file.name == "index.json"; };
+    if (auto problem = compare(is_index)) return problem;
+    const std::vector<std::string> shards = indexed_shards(path);
+    const auto is_wanted = [&](const ListedFile& file) {
+      return wholeness == Wholeness::kEverything || std::ranges::count(shards, file.name) > 0;
+    };
+    if (auto problem = compare(is_wanted)) return problem;
+    for (const std::string& shard : shards)
       MMADA_CHECK(std::ranges::any_of(listed, [&](const ListedFile& file) { return file.name == shard; }),
                   path, "/manifest.json: field `files`: found no ", shard, ", expected it listed");
   } catch (const std::exception& error) {
@@ -117,11 +133,29 @@ std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_director
   return std::nullopt;
 }
 
+namespace {
+
+/// Of a checkpoint that need not be whole: null where state.json does not agree with the manifest.
+Json state_if_whole(const fs::path& path, MissingParts* missing) {
+  for (const ListedFile& file : read_manifest(path))
+    if (file.name == "state.json")
+      if (auto problem = compare_file(path, file)) {
+        missing->reasons.push_back(*problem);
+        return nullptr;
+      }
+  return read_json_file((path / "state.json").string(), kLargeJson);
+}
+
+}  // namespace
+
 Json load_checkpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
-                     const Group& group) {
-  read_shards(path, tensors, group);
-  group.agree("loading a checkpoint",  // none is saved with such values
-              [&] { check_finite(tensors, cat(path, " is damaged")); });
+                     const Group& group, MissingParts* missing) {
+  read_shards(path, tensors, group, missing);
+  std::vector<CheckpointTensor> finite = tensors;
+  if (missing != nullptr) std::erase_if(finite, can_begin_anew);  // looked at already
+  group.agree("loading a checkpoint",                             // none is saved with such values
+              [&] { check_finite(finite, cat(path, " is damaged")); });
+  if (missing != nullptr) return state_if_whole(path, missing);
   return read_json_file((fs::path(path) / "state.json").string(), kLargeJson);
 }
 

@@ -67,16 +67,30 @@ struct FoundCheckpoint {
 };
 /// The run's checkpoints, newest first; half-written ones are not among them.
 std::vector<FoundCheckpoint> list_checkpoints(const std::string& run_directory);
-/// Compares every file with the manifest: nothing when all agree, else what is wrong.
-std::optional<std::string> verify_checkpoint(const std::string& path);
+/// Step of the checkpoint in a folder, by its name; nothing where the name is another.
+std::optional<int64_t> checkpoint_step(const std::string& path);
+/// What of a checkpoint has to be whole.
+enum class Wholeness { kEverything, kWeights };
+/// Compares every file, or those with weights, with the manifest: nothing when all agree, else what is wrong.
+std::optional<std::string> verify_checkpoint(const std::string& path,
+                                             Wholeness wholeness = Wholeness::kEverything);
 /// The newest checkpoint that verifies; what was passed over is appended to `refused` as "PATH: REASON".
 /// Folders of interrupted saves are removed.
 std::optional<FoundCheckpoint> newest_checkpoint(const std::string& run_directory,
                                                  std::vector<std::string>* refused);
 
+/// What was not there, in any process, where a checkpoint was loaded in part.
+struct MissingParts {
+  bool moments = false, averages = false;  ///< of some parameter: the optimizer's, or averaged weights
+  std::vector<std::string> reasons;        ///< one for each thing that was not there
+};
+
 /// Reads this process's tensors in place, whatever number of processes saved them, and returns the state.
 /// Missing, extra and misshapen tensors are one error; a value that is not finite is damage.
+///
+/// With `missing` moments and averaged weights need not be there, whole and finite, and what is beyond them
+/// is passed over; nor need state.json agree with the manifest: it is null then.
 Json load_checkpoint(const std::string& path, const std::vector<CheckpointTensor>& tensors,
-                     const Group& group = {});
+                     const Group& group = {}, MissingParts* missing = nullptr);
 
 }  // namespace mmada

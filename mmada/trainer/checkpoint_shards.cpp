@@ -16,6 +16,7 @@
 #include "mmada/formats/atomic_file.h"
 #include "mmada/formats/safetensors.h"
 #include "mmada/model/checkpoint.h"
+#include "mmada/trainer/checkpoint_stages.h"
 
 namespace mmada {
 namespace {
@@ -106,6 +107,8 @@ Index read_index(const fs::path& directory) {
         parse_parameter(value, source, "parameters." + printable(name), index.shards.size());
   return index;
 }
+
+bool is_average(const CheckpointTensor& tensor) { return tensor.kind == "ema"; }
 
 /// What keeps the index from filling these tensors; empty where nothing does.
 std::string misfits(const Index& index, const std::vector<CheckpointTensor>& tensors, bool alone) {
@@ -222,9 +225,47 @@ std::vector<ListedFile> write_index(const std::string& directory, const Group& g
 
 std::vector<std::string> indexed_shards(const std::string& directory) { return read_index(directory).shards; }
 
+bool can_begin_anew(const CheckpointTensor& tensor) {
+  return is_average(tensor) || tensor.kind.starts_with("exp_avg");
+}
+
+namespace {
+
+/// Those that the shards do not hold, or not whole and finite, are named in `missing`.
+void read_what_is_there(const std::string& directory, const std::vector<CheckpointTensor>& tensors,
+                        const Group& group, MissingParts* missing) {
+  std::vector<CheckpointTensor> optional = tensors, needed = tensors;
+  std::erase_if(optional, [](const CheckpointTensor& tensor) { return !can_begin_anew(tensor); });
+  std::erase_if(needed, can_begin_anew);
+  group.agree("loading a checkpoint", [&] {
+    const Index index = read_index(directory);
+    const std::string problems = misfits(index, needed, /*alone=*/false);
+    MMADA_CHECK(problems.empty(), directory, ": its weights do not fit this run:", problems);
+    ShardFiles files(directory, index);
+    for (const CheckpointTensor& tensor : needed) files.read(tensor);
+    for (const CheckpointTensor& tensor : optional) {
+      std::string problem = misfits(index, {tensor}, /*alone=*/false);
+      problem.erase(0, problem.find_first_not_of("\n "));
+      try {
+        if (problem.empty()) files.read(tensor), check_finite({tensor}, "it is damaged");
+      } catch (const Error& error) {
+        problem = error.what();
+      }
+      if (problem.empty()) continue;
+      (is_average(tensor) ? missing->averages : missing->moments) = true;
+      missing->reasons.push_back(cat(directory, ": ", problem));
+    }
+  });
+  const auto found = group.largest({missing->moments ? 1 : 0, missing->averages ? 1 : 0});
+  missing->moments = found[0] > 0, missing->averages = found[1] > 0;
+}
+
+}  // namespace
+
 void read_shards(const std::string& directory, const std::vector<CheckpointTensor>& tensors,
-                 const Group& group) {
+                 const Group& group, MissingParts* missing) {
   const at::NoGradGuard no_grad;
+  if (missing != nullptr) return read_what_is_there(directory, tensors, group, missing);
   Index index;
   group.agree("loading a checkpoint", [&] {
     index = read_index(directory);

@@ -25,8 +25,11 @@ std::vector<ListedFile> write_index(const std::string& directory, const Group& g
 
 /// Names of the shards that a checkpoint's index lists.
 std::vector<std::string> indexed_shards(const std::string& directory);
-/// Fills this process's tensors from whichever shards hold them. Every process calls it.
+/// Fills this process's tensors from whichever shards hold them. Every process calls it. `missing` as
+/// load_checkpoint says.
 void read_shards(const std::string& directory, const std::vector<CheckpointTensor>& tensors,
-                 const Group& group);
+                 const Group& group, MissingParts* missing = nullptr);
+/// Whether a run can begin without such a tensor: neither a weight nor what stands for one.
+bool can_begin_anew(const CheckpointTensor& tensor);
 
 }  // namespace mmada

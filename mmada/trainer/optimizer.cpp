@@ -154,6 +154,18 @@ void AdamW::publish() {
   }
 }
 
+void AdamW::forget_moments() {
+  const at::NoGradGuard no_grad;
+  for (CheckpointTensor& held : state())
+    if (held.kind.starts_with("exp_avg")) held.tensor.zero_();
+  steps_ = 0;
+}
+
+void AdamW::forget_averages() {
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < ema_.size(); ++i) ema_[i].copy_(masters_[i]);
+}
+
 std::vector<CheckpointTensor> AdamW::state() const {
   std::vector<CheckpointTensor> state;
   for (size_t i = 0; i < parameters_.size(); ++i) {

@@ -70,6 +70,10 @@ class AdamW {
   std::vector<CheckpointTensor> state() const;
   /// Call after state() was overwritten in place: rounds the masters into lower-precision parameters.
   void publish();
+  /// Without moments and steps, as at a run's beginning, with the weights there are.
+  void forget_moments();
+  /// Averages begin with the weights there are.
+  void forget_averages();
   bool has_ema() const { return !ema_.empty(); }
   /// Runs `work` with the averaged weights in the parameters, then puts the trained ones back.
   void with_ema(const std::function<void()>& work);

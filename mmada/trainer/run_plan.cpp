@@ -231,7 +231,8 @@ MemoryPlan memory_plan(const RunShape& run) {
   // two moments of fp32; or of a byte, and two scales for each block
   plan.optimizer = run.moments_8bit ? shard * 2 + shard / kMomentBlock * 8 : shard * 8;
   if (run.averaged_weights) plan.optimizer += shard * 4;
-  if (run.reference) plan.reference = shard * size_of(policy.master);
+  if (run.reference) plan.set_aside = shard * size_of(policy.master);
+  if (run.reference_here) plan.reference = plan.set_aside;
   if (run.rollouts)
     for (const NamedParameter& parameter :
          Transformer(run.model, at::TensorOptions(at::kMeta).dtype(policy.compute)).parameters())

@@ -31,7 +31,8 @@ struct RunShape {
   bool averaged_weights = false;  ///< AdamWOptions::ema_decay
   bool moments_8bit = false;      ///< AdamWOptions::moments_8bit
   bool rollouts = false;          ///< between updates each process holds the whole model, and generates
-  bool reference = false;         ///< the shards' first values are kept beside them (ReferenceWeights)
+  bool reference = false;         ///< there are weights that stand in for the shards' (ReferenceWeights)
+  bool reference_here = false;    ///< and they lie in this device's memory
   int64_t micro_batches = 1;
   std::vector<PassShape> passes;  ///< of one micro-batch, in the process that has most rows
 };
@@ -49,8 +50,10 @@ struct MemoryPlan {
   int64_t working = 0;      ///< on top: the head's chunks of logits, or a block on its way back
   int64_t reference = 0;    ///< the shards' first values
   int64_t rollouts = 0;     ///< the whole model, between updates, when there are no activations
+  int64_t set_aside = 0;    ///< the policy's shards while the reference stands in for them, likewise
   int64_t total() const {
-    return parameters + gradients + optimizer + reference + std::max(activations + working, rollouts);
+    return parameters + gradients + optimizer + reference +
+           std::max({activations + working, rollouts, set_aside + working});
   }
 };
 MemoryPlan memory_plan(const RunShape& run);

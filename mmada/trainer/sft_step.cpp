@@ -32,8 +32,9 @@ SftStep::SftStep(Network network, SampleEncoder encoder, Options options)
       validation_(std::move(options.validation)),
       batches_(std::move(options.batches), std::move(encoder), group()) {}
 
-/// Every target's weight, by what the processes count together.
-void SftStep::weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const {
+/// Every target's weight, by what the processes count together: the number of targets of each flow.
+std::vector<double> SftStep::weigh(const std::vector<FlowConfig>& flows,
+                                   std::vector<MicroBatch>* batches) const {
   const LossCompat& compat = plan().rows.compat;
   std::vector<double> targets(flows.size());
   for (const MicroBatch& batch : *batches)
@@ -46,6 +47,7 @@ void SftStep::weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch
           flows[i].kind, batch[i].rows,
           {.rows = flows[i].rows * plan().micro_batches, .targets = static_cast<int64_t>(targets[i])},
           compat);
+  return targets;
 }
 
 /// The passes of each micro-batch: as many in every process, some of them without rows.
@@ -80,12 +82,24 @@ StepReport SftStep::report(const std::vector<FlowConfig>& flows, std::vector<dou
   return report;
 }
 
+/// Of the images that are drawn, whose masked tokens alone are targets.
+void SftStep::add_masking_rate(const std::vector<FlowConfig>& flows, const std::vector<double>& targets,
+                               StepReport* report) const {
+  double masked = 0, tokens = 0;
+  for (size_t i = 0; i < flows.size(); ++i) {
+    if (flows[i].kind != FlowKind::kT2i) continue;
+    masked += targets[i];
+    tokens += static_cast<double>(flows[i].rows * plan().micro_batches * plan().rows.image_tokens);
+  }
+  if (tokens > 0) report->parts.emplace_back("avg_masking_rate", masked / tokens);
+}
+
 StepReport SftStep::compute(int64_t step) {
   const std::vector<FlowConfig>& flows = plan().flows.at(step);
   const auto begin = std::chrono::steady_clock::now();
   std::vector<MicroBatch> batches = batches_.take(step);
   data_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  weigh(flows, &batches);
+  const std::vector<double> targets = weigh(flows, &batches);
   transformer().shards().release_all();  // the optimizer has changed the shards
   std::vector<double> sums(flows.size());
   int64_t tokens = 0;
@@ -102,7 +116,9 @@ StepReport SftStep::compute(int64_t step) {
       tokens += rows.rows.ids_BT.numel();
       flops += training_flops(transformer().config(), rows);
     }
-  return report(flows, std::move(sums), tokens, flops);
+  StepReport done = report(flows, std::move(sums), tokens, flops);
+  add_masking_rate(flows, targets, &done);
+  return done;
 }
 
 Json SftStep::state() const {

@@ -38,8 +38,10 @@ class SftStep : public TransformerStep {
 
   const BatchPlan& plan() const { return batches_.plan(); }
   std::vector<Sample> panels(int64_t step) const;
-  void weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const;
+  std::vector<double> weigh(const std::vector<FlowConfig>& flows, std::vector<MicroBatch>* batches) const;
   std::vector<std::vector<RowGroup>> passes(const std::vector<MicroBatch>& batches) const;
+  void add_masking_rate(const std::vector<FlowConfig>& flows, const std::vector<double>& targets,
+                        StepReport* report) const;
   StepReport report(const std::vector<FlowConfig>& flows, std::vector<double> losses, int64_t tokens,
                     double flops) const;
 

@@ -15,6 +15,7 @@
 #include "mmada/trainer/text_tokenizer.h"
 #include "mmada/trainer/tokenizer_step.h"
 #include "mmada/trainer/unigrpo/unigrpo_setup.h"
+#include "mmada/trainer/utilization.h"
 
 namespace mmada {
 namespace {
@@ -41,6 +42,7 @@ Common parse_common(Fields& fields, const Json& config) {
   const int64_t threads = fields.integer("threads", 0, 4096, 0);
   if (threads > 0) at::set_num_threads(static_cast<int>(threads));
   common.processes.timeout = std::chrono::seconds(fields.integer("process_timeout_seconds", 1, 1 << 20, 300));
+  common.trainer.step_timeout = std::chrono::seconds(fields.integer("step_timeout_seconds", 1, 1 << 20, 100));
   common.processes.heartbeat = std::chrono::seconds(fields.integer("heartbeat_seconds", 0, 1 << 20, 5));
   return common;
 }
@@ -87,6 +89,7 @@ TrainingPlan plan_training(const Json& config, const std::string& source, int64_
   MMADA_CHECK(task == "transformer" || task == "unigrpo", source, ": field `task`: found \"", task,
               "\", expected \"transformer\" or \"unigrpo\", whose memory is planned");
   Common common = parse_common(fields, config);
+  const bool on_host = common.load.device == "cpu";
   common.load.device = "cpu";  // what is planned needs not to be here
   TrainingPlan plan;
   if (task == "unigrpo") {
@@ -94,6 +97,7 @@ TrainingPlan plan_training(const Json& config, const std::string& source, int64_
     PromptSources(setup.options.phase.streams, 0, "dataset.prompts");
     PromptSources(setup.options.evaluation.streams, 0, "evaluation.prompts");
     plan.run = run_shape(setup, processes);
+    plan.run.reference_here = plan.run.reference && (on_host || !setup.options.offload_reference);
   } else {
     const SftSetup setup = set_up_sft(fields, source, common.trainer, common.load);
     for (const auto& phase : setup.options.batches.flows.all())
@@ -104,6 +108,7 @@ TrainingPlan plan_training(const Json& config, const std::string& source, int64_
   plan.memory = memory_plan(plan.run);
   plan.work = work_plan(plan.run);
   plan.prediction = predict_speed(plan.run);
+  plan.program_bytes = on_host ? peak_memory_bytes(at::kCPU) : 0;
   return plan;
 }
 

@@ -16,6 +16,9 @@ struct TrainingPlan {
   MemoryPlan memory = {};
   WorkPlan work = {};
   SpeedPrediction prediction = {};  ///< on the device of DeviceModel, nobody's measurement
+  /// What planning itself has held of memory: libraries, tokenizers and open data, which a run on a CPU has
+  /// beside `memory`. 0 for other devices.
+  int64_t program_bytes = 0;
 };
 /// Checks the whole configuration, tokenizers and data sources included, and trains nothing.
 TrainingPlan plan_training(const Json& config, const std::string& source, int64_t processes);

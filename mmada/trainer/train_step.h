@@ -37,6 +37,12 @@ class RunEnded : public Error {
   using Error::Error;
 };
 
+/// What a checkpoint's adapters stand on is not this run's base: they are of no use upon another one.
+class OtherBase : public Error {
+ public:
+  using Error::Error;
+};
+
 /// What is measured now and then.
 struct Evaluation {
   MetricValues values;
@@ -63,6 +69,7 @@ class TrainStep {
   /// Everything beside parameters and optimizer that later steps depend on: data positions, running
   /// estimates.
   virtual Json state() const = 0;
+  /// Throws Error; OtherBase where that is the reason.
   virtual void restore(const Json& state) = 0;
   /// Tensors that are saved beside those of parameters() and the optimizer, and read back in place.
   virtual std::vector<CheckpointTensor> tensors() const { return {}; }

@@ -214,7 +214,9 @@ TrainOutcome Trainer::run() {
     group_.at_step(outcome.step);
     if (ends([&] { outcome.stopped = meet(outcome.step) || !prepare(outcome.step); }) || outcome.stopped)
       break;
+    if (outcome.step > first) group_.set_timeout(options_.step_timeout);
     const StepReport report = at_step(outcome.step, [&] { return one_step(outcome.step, &interval); });
+    group_.set_timeout();
     ++outcome.step;
     progress.update(outcome.step, "loss" + number_text(" %.4f, ", report.loss) +
                                       number_text("%.0f tok/s", interval.tokens_per_second()));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,7 +62,9 @@ class Trainer {
   };
 
   int64_t resume();
-  void restore(const std::string& path);
+  void restore(const std::string& path, int64_t step);
+  void restore_state(const Json& state, const std::string& path);
+  std::optional<std::string> verify(const std::string& path) const;
   std::vector<CheckpointTensor> tensors() const;
   Json state(int64_t step) const;
   double save(int64_t step);

@@ -16,15 +16,61 @@ namespace {
 constexpr int64_t kMaxSteps = int64_t{1} << 40;
 constexpr int64_t kFormatVersion = 1;
 
+/// Which has to be read by the program that wrote it.
+bool newer_format(const Json& state) {
+  const auto version = state.is_object() ? state.find("format_version") : state.end();
+  return version != state.end() && version->is_number_integer() && version->get<int64_t>() > kFormatVersion;
+}
+
+/// The step of a checkpoint, by its folder's name where state.json does not say.
+int64_t step_of(const std::string& path, bool allow_partial) {
+  const std::string source = path + "/state.json";
+  try {
+    const Json state = read_json_file(source, kLargeJson);
+    return Fields(state, source).integer("step", 0, kMaxSteps);
+  } catch (const Error&) {
+    const auto named = checkpoint_step(path);
+    if (!allow_partial || !named) throw;
+    return *named;
+  }
+}
+
 }  // namespace
 
-void Trainer::restore(const std::string& path) {
-  const Json state = load_checkpoint(path, tensors(), group_);
+/// What a checkpoint of `step` holds; of one that need not be whole, what is there.
+void Trainer::restore(const std::string& path, int64_t step) {
+  MissingParts missing;
+  const Json state = load_checkpoint(path, tensors(), group_, options_.allow_partial ? &missing : nullptr);
+  bool known = true;
+  try {
+    restore_state(state, path);
+  } catch (const OtherBase&) {
+    throw;
+  } catch (const Error& error) {
+    if (!options_.allow_partial || newer_format(state)) throw;
+    known = false;
+    if (!state.is_null()) missing.reasons.emplace_back(error.what());
+    optimizer_.set_steps(step);
+  }
+  const double unknown = group_.sum({known ? 0.0 : 1.0}).front();
+  MMADA_CHECK(unknown == 0 || unknown == group_.size(), path, "/state.json: found unreadable in ", unknown,
+              " processes of ", group_.size(), ", expected the same in all");
+  if (missing.moments) optimizer_.forget_moments();
+  if (missing.averages) optimizer_.forget_averages();
+  optimizer_.publish();
+  for (const std::string& reason : missing.reasons) notice("not there: " + reason);
+  if (!known)
+    notice(
+        "the data's positions, and what else state.json should say, begin anew where they could not be read");
+  if (missing.moments) notice("the optimizer's moments begin anew");
+  if (missing.averages) notice("the averaged weights begin anew, with the weights");
+}
+
+void Trainer::restore_state(const Json& state, const std::string& path) {
   Fields fields(state, path + "/state.json");
   fields.integer("format_version", kFormatVersion, kFormatVersion);
   fields.integer("step", 0, kMaxSteps);
   optimizer_.set_steps(fields.integer("optimizer_steps", 0, kMaxSteps));
-  optimizer_.publish();
   productive_seconds_ = fields.number("productive_seconds", 0.0, 1e18, 0.0);
   const int64_t threads = fields.integer("threads", 1, 1 << 20);
   if (threads != at::get_num_threads())
@@ -41,7 +87,9 @@ void Trainer::restore(const std::string& path) {
   if (!own.is_object()) fields.fail("train_step", "nothing", "the data positions");
   try {
     step_.restore(own);
-  } catch (const Error& error) {  // names the file alone
+  } catch (const OtherBase& error) {  // names the file alone
+    throw OtherBase(cat(path, "/", error.what()));
+  } catch (const Error& error) {
     throw Error(cat(path, "/", error.what()));
   }
   if (fields.raw("config") != options_.config)
@@ -50,19 +98,27 @@ void Trainer::restore(const std::string& path) {
   fields.finish();
 }
 
+std::optional<std::string> Trainer::verify(const std::string& path) const {
+  return verify_checkpoint(path, options_.allow_partial ? Wholeness::kWeights : Wholeness::kEverything);
+}
+
 /// Path of the checkpoint to go on from, empty where there is none; in rank 0.
 std::string Trainer::find_checkpoint() const {
   const std::string& path = options_.resume_from_checkpoint;
   if (path != "latest") {
-    const auto problem = verify_checkpoint(path);
+    const auto problem = verify(path);
     MMADA_CHECK(!problem, path, ": ", problem.value_or(""));
     return path;
   }
   std::vector<std::string> refused;
   const auto found = newest_checkpoint(options_.output_dir, &refused);
   for (const std::string& reason : refused) notice("passing over " + reason);
+  if (!found && options_.allow_partial)
+    for (const FoundCheckpoint& candidate : list_checkpoints(options_.output_dir))
+      if (!verify(candidate.path)) return candidate.path;
   MMADA_CHECK(found || refused.empty(), options_.output_dir,
-              ": none of its checkpoints verifies; start anew with resume_from_checkpoint=none");
+              ": none of its checkpoints verifies; start anew with resume_from_checkpoint=none",
+              options_.allow_partial ? "" : ", or go on from whole weights alone with --allow-partial");
   return found ? found->path : "";
 }
 
@@ -73,13 +129,13 @@ int64_t Trainer::resume() {
   group_.agree("looking for a checkpoint", [&] {
     if (group_.rank() != 0) return;
     path = find_checkpoint();
-    if (!path.empty()) step.fill_(read_json_file(path + "/state.json", kLargeJson).at("step").get<int64_t>());
+    if (!path.empty()) step.fill_(step_of(path, options_.allow_partial));
   });
   group_.broadcast(step);
   const auto found = step.item<int64_t>();
   if (found < 0) return 0;
   if (options_.resume_from_checkpoint == "latest") path = checkpoint_path(options_.output_dir, found);
-  restore(path);
+  restore(path, found);
   notice(cat("resuming from ", path, " at step ", found));
   return found;
 }

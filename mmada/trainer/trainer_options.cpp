@@ -19,6 +19,7 @@ TrainerOptions parse_trainer_options(Fields& config, const Json& resolved) {
   options.async_save = experiment.boolean("async_save", options.async_save);
   options.resume_from_checkpoint =
       experiment.string("resume_from_checkpoint", options.resume_from_checkpoint);
+  options.allow_partial = experiment.boolean("allow_partial", options.allow_partial);
   options.tensorboard = experiment.boolean("tensorboard", options.tensorboard);
   if (options.checkpoints_total_limit == 1)
     experiment.fail("checkpoints_total_limit", "1", "0 (all) or at least 2: one may turn out damaged");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -22,6 +23,12 @@ struct TrainerOptions {
   /// Checkpoints are copied into host memory and written while training goes on (CheckpointSaver).
   bool async_save = false;
   std::string resume_from_checkpoint = "latest";  ///< "latest", "none" or a checkpoint's path
+  /// Whether a checkpoint whose weights alone are whole will do (load_checkpoint): what else is missing
+  /// begins anew.
+  bool allow_partial = false;
+  /// For which a process waits for others within a step. The first step, and whatever lies between steps,
+  /// have GroupOptions::timeout.
+  std::chrono::seconds step_timeout{100};
   bool tensorboard = true;
   double max_grad_norm = 1.0;  ///< 0: no clipping
   int64_t gradient_accumulation_steps =

@@ -33,10 +33,16 @@ void TransformerStep::check_lora_base(Fields& state) const {
   if (!transformer().lora()) return;
   Fields saved = state.object("lora_base");
   const std::string source = saved.string("source", ""), sha256 = saved.string("sha256");
-  if (sha256 != transformer().base_sha256())
-    saved.fail("sha256", cat(sha256, " (of \"", source, "\")"),
-               cat(transformer().base_sha256(), ", that of this run's frozen weights as it holds them (of \"",
-                   model().source, "\"): adapters go on upon the base that they were trained on"));
+  if (sha256 != transformer().base_sha256()) {
+    try {
+      saved.fail(
+          "sha256", cat(sha256, " (of \"", source, "\")"),
+          cat(transformer().base_sha256(), ", that of this run's frozen weights as it holds them (of \"",
+              model().source, "\"): adapters go on upon the base that they were trained on"));
+    } catch (const Error& error) {
+      throw OtherBase(error.what());
+    }
+  }
   saved.finish();
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "tests/distributed/ranks.h"
@@ -78,6 +79,31 @@ TEST_CASE("a rank that hangs is noticed after the timeout") {
   const auto begin = Clock::now();
   CHECK(test::run_ranks("[.hung]", 2) == 0);
   CHECK(Clock::now() - begin < std::chrono::seconds(20));
+}
+
+TEST_CASE("a rank that does not come once the timeout is shorter", "[.late]") {
+  const Group group = test::connect();
+  const at::Tensor in = at::ones({4}), gathered = at::empty({8}), part = at::empty({2});
+  group.set_timeout(std::chrono::milliseconds(100));
+  group.set_timeout();
+  if (group.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  group.barrier();  // of which the first one's time was enough
+  group.set_timeout(std::chrono::milliseconds(300));
+  if (group.rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(2));
+  const std::string collective = std::getenv("MMADA_TEST_COLLECTIVE");
+  const auto call = [&] {
+    if (collective == "all_gather") group.all_gather(gathered, in).wait();
+    if (collective == "reduce_scatter") group.reduce_scatter(part, in).wait();
+    if (collective == "all_reduce") group.all_reduce(in);
+  };
+  const auto begin = Clock::now();
+  CHECK_THROWS_WITH(call(), Catch::Contains("rank 0 of 2: " + collective));
+  CHECK(Clock::now() - begin < std::chrono::milliseconds(1500));
+}
+
+TEST_CASE("every collective has the timeout that was set last") {
+  for (const char* collective : {"all_gather", "reduce_scatter", "all_reduce"})
+    CHECK(test::run_ranks("[.late]", 2, {{"MMADA_TEST_COLLECTIVE", collective}}) == 0);
 }
 
 TEST_CASE("a rank that is killed", "[.killed]") {

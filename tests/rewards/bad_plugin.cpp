@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <barrier>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <list>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "mmada/rewards/plugin.h"
 
@@ -27,6 +31,29 @@ void hang() {
   const pid_t child = fork();
   if (child != 0) std::fprintf(stderr, "child %d\n", child);
   for (;;) pause();
+}
+
+void take_all_memory() {
+  for (std::list<std::string> taken;;) taken.emplace_back(size_t{64} << 20, 'x');
+}
+
+int recurse(volatile int depth) {
+  volatile char frame[4096] = {};
+  if (depth == 0) return 0;
+  return frame[depth % 4096] + recurse(depth + 1) + depth;
+}
+
+void deadlock() {
+  std::mutex first, second;
+  std::barrier met(2);
+  const auto take = [&](std::mutex& own, std::mutex& other) {
+    const std::lock_guard lock(own);
+    met.arrive_and_wait();
+    const std::lock_guard never(other);
+  };
+  std::thread beside([&] { take(first, second); });
+  take(second, first);
+  beside.join();
 }
 
 class Bad : public mmada::plugin::Reward {
@@ -51,6 +78,9 @@ class Bad : public mmada::plugin::Reward {
     if (do_ == "exit") std::exit(3);
     if (do_ == "hang") hang();
     if (do_ == "stop") raise(SIGSTOP);
+    if (do_ == "allocate") take_all_memory();
+    if (do_ == "recurse") signal(SIGSEGV, SIG_DFL), std::printf("%d\n", recurse(1));
+    if (do_ == "deadlock") deadlock();
     if (do_ == "spin")
       for (std::atomic<int> i = 0;; ++i) continue;
     if (do_ == "nan") scores[0] = std::nan("");

@@ -83,6 +83,8 @@ std::vector<Mistake> mistakes() {
           of_plugin("hang", "no answer within its time limit", true),
           of_plugin("stop", "no answer within its time limit", true),
           of_plugin("spin", "no answer within its time limit", true),
+          of_plugin("deadlock", "no answer within its time limit", true),
+          of_plugin("recurse", "it was ended by signal 11"),
           of_process("kill -SEGV $$", "it was ended by signal 11"),
           of_process("exit 3", "it ended with status 3"),
           of_process("printf '{\"id\": %d, \"scores\": [NaN, 1]}\\n' $n >&3", "expected a line of JSON"),
@@ -158,6 +160,13 @@ TEST_CASE("a program or plugin that fails abstains, is named, and judges the nex
   check_policy(mistakes(), "abstain");
 }
 TEST_CASE("a program or plugin that fails gives 0 where it is told so") { check_policy(mistakes(), "zero"); }
+#ifndef __SANITIZE_ADDRESS__  // whose shadow alone is beyond any limit
+TEST_CASE("a plugin that takes all memory meets its limit, is named, and judges the next batch") {
+  Mistake mistake = of_plugin("allocate", "it says \"std::bad_alloc\"");
+  mistake.reward["memory_limit_gb"] = 2;
+  for (const char* policy : {"abstain", "zero", "stop"}) check_policy({mistake}, policy);
+}
+#endif
 TEST_CASE(
     "a program or plugin that fails stops the run where it is told so, and would judge the next batch") {
   check_policy(mistakes(), "stop");

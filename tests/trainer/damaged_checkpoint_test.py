@@ -3,13 +3,14 @@
 agrees with what was left out, so that it is the contents that are looked at."""
 import hashlib
 import json
+import re
 import shutil
 import struct
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from training_run import config, straight, train
+from training_run import STEPS, config, metrics, straight, train
 
 SHARD = "shard-0-of-1.safetensors"
 
@@ -86,6 +87,16 @@ VARIANTS = {
 }
 
 
+# what --allow-partial goes on from, and what it then lets begin anew
+DATA, MOMENTS, AVERAGES = "data's positions", "optimizer's moments", "averaged weights"
+PARTIAL = {
+    "no random state": [DATA], "a random state that is none": [DATA], "no optimizer steps": [DATA], "negative optimizer steps": [DATA],
+    "no data positions": [DATA], "one data position missing": [DATA], "a data position that is none": [DATA],
+    "no second moments in the index": [MOMENTS], "a shard without a moment": [MOMENTS], "a moment that is no number": [MOMENTS],
+    "an averaged weight that is no number": [AVERAGES],
+}
+
+
 def agree(folder):
     """The manifest lists what is there now."""
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -95,14 +106,62 @@ def agree(folder):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_checkpoint_without_all_of_it_is_refused(config, tmp_path, name):
-    damage, words = VARIANTS[name]
+def damaged(config, tmp_path, damage):
     folder = tmp_path / "checkpoint-5"
     shutil.copytree(f"{straight(config)}/checkpoint-5", folder)
     damage(folder)
-    agree(folder)
-    log = train(config, f"experiment.output_dir={tmp_path}/run", "--resume", folder, check=1)
+    return folder
+
+
+def is_refused(config, tmp_path, folder, words, *flags):
+    log = train(config, f"experiment.output_dir={tmp_path}/run", "--resume", folder, *flags, check=1)
     errors = [line for line in log.splitlines() if line.startswith("mmada: ")]
     assert len(errors) == 1 and words in log and "checkpoint-5" in log, log
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def goes_on_without(config, tmp_path, folder, parts):
+    log = train(config, f"experiment.output_dir={tmp_path}/run", "--resume", folder, "--allow-partial")
+    begun = [part for part in (DATA, MOMENTS, AVERAGES) if re.search(f"{part}.* begin anew", log)]
+    assert begun == parts and "not there: " in log, log
+    assert sorted(metrics(tmp_path / "run")) == list(range(6, STEPS + 1))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_checkpoint_without_all_of_it_is_refused(config, tmp_path, name):
+    damage, words = VARIANTS[name]
+    folder = damaged(config, tmp_path, damage)
+    agree(folder)
+    is_refused(config, tmp_path, folder, words)
+    if name in PARTIAL:
+        goes_on_without(config, tmp_path, folder, PARTIAL[name])
+    else:
+        is_refused(config, tmp_path, folder, words, "--allow-partial")
+
+
+@pytest.mark.parametrize("damage", [lambda folder: (folder / "state.json").unlink(), state(lambda content: content.update(optimizer_steps=4))],
+                         ids=["missing", "changed"])
+def test_a_state_that_is_not_what_was_saved_is_refused_or_begins_anew_where_that_is_allowed(config, tmp_path, damage):
+    folder = damaged(config, tmp_path, damage)
+    is_refused(config, tmp_path, folder, "state.json")
+    goes_on_without(config, tmp_path, folder, [DATA])
+
+
+def test_weights_that_are_not_what_was_saved_are_never_gone_on_from(config, tmp_path):
+    folder = damaged(config, tmp_path, spoil("master", 0.125))
+    is_refused(config, tmp_path, folder, SHARD, "--allow-partial")
+
+
+def test_latest_takes_a_whole_checkpoint_before_a_newer_one_in_part(config, tmp_path):
+    run = tmp_path / "run"
+    for step in (5, 10):
+        shutil.copytree(f"{straight(config)}/checkpoint-{step}", run / f"checkpoint-{step}")
+    (run / "checkpoint-10" / "state.json").unlink()
+    log = train(config, f"experiment.output_dir={run}", "--allow-partial")
+    assert "at step 5" in log and "not there" not in log
+    for step in (5, 10, 12):
+        (run / f"checkpoint-{step}" / "state.json").unlink(missing_ok=True)
+    log = train(config, f"experiment.output_dir={run}", check=1)
+    assert "--allow-partial" in log
+    log = train(config, f"experiment.output_dir={run}", f"training.max_train_steps={STEPS + 1}", "--allow-partial")
+    assert f"checkpoint-{STEPS} at step {STEPS}" in log and f"{DATA}, and what else state.json should say, begin anew" in log

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/trainer/flow_batches.h"
 
-#include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "mmada/core/check.h"
+#include "mmada/core/json.h"
+#include "mmada/formats/atomic_file.h"
+#include "tests/distributed/ranks.h"
 
 namespace {
 
@@ -30,20 +34,20 @@ std::string texts(const std::string& name, int64_t count, int64_t broken = -1) {
   return path;
 }
 
-FlowBatches batches(const std::string& path, int64_t micro_batches = 1) {
-  static const std::string kOthers = texts("flow_batches_others", 40);
+FlowBatches batches(const std::string& path, int64_t micro_batches = 1, const Group& group = {}) {
+  const std::string others = texts("flow_batches_others", 60);
   const Json json =
       Json::parse(R"({"flows": [{"flow": "lm", "rows": 2, "source": {"type": "jsonl", "shuffle": false}},
                                               {"name": "more", "flow": "lm", "rows": 3, "source": {"type": "jsonl"}}]})");
   Json dataset = json;
-  dataset["flows"][0]["source"]["path"] = path, dataset["flows"][1]["source"]["path"] = kOthers;
+  dataset["flows"][0]["source"]["path"] = path, dataset["flows"][1]["source"]["path"] = others;
   Fields fields(dataset, "run.json", "dataset");
   BatchPlan plan{.flows = FlowPlan(fields, "run.json"), .rows = {}, .micro_batches = micro_batches};
   TokenLayout& layout = plan.rows.layout;
   layout.vocab_size = 512, layout.bos = 350, layout.eos = 381, layout.mask = 380;
   layout.image_token_offset = 384, layout.codebook_size = 128;
   plan.rows.text_budget = 16, plan.rows.seed = 5;
-  return {std::move(plan), SampleEncoder(std::make_shared<ByteTokenizer>(), nullptr, layout, {}), Group()};
+  return {std::move(plan), SampleEncoder(std::make_shared<ByteTokenizer>(), nullptr, layout, {}), group};
 }
 
 std::vector<TokenIds> inputs(const std::vector<FlowBatches::MicroBatch>& step) {
@@ -80,6 +84,46 @@ TEST_CASE("a step's rows are the same whether they were drawn ahead, or anew fro
     CHECK(inputs(resumed.take(static_cast<int64_t>(step))) == rows[step]);
     CHECK(resumed.state() == positions[step + 1]);
   }
+}
+
+TEST_CASE("steps of every rank, from where the last ones ended", "[.steps]") {
+  const Group group = test::connect();
+  const std::string position = MMADA_TEST_TMP "/flow_batches_position.json";
+  FlowBatches stream = batches(MMADA_TEST_TMP "/flow_batches_epoch.jsonl", 1, group);
+  const int64_t first = std::atoi(std::getenv("MMADA_TEST_FIRST")),
+                last = std::atoi(std::getenv("MMADA_TEST_LAST"));
+  if (first > 0) restore(stream, read_json_file(position));
+  std::ofstream rows(cat(MMADA_TEST_TMP "/flow_batches_rows-", first, "-", group.rank()));
+  for (int64_t step = first; step < last; ++step)
+    for (const FlowBatch& batch : stream.take(step).front())
+      for (const NoisedRow& row : batch.rows) {
+        rows << batch.flow->name << ": ";
+        for (const int64_t id : row.clean)
+          if (id < 128) rows << static_cast<char>(id);
+        rows << "\n";
+      }
+  group.barrier();
+  if (group.rank() == 0) write_file(position, stream.state().dump());
+}
+
+TEST_CASE("each sample comes once in an epoch, whatever numbers of processes read its parts") {
+  texts("flow_batches_epoch", 40);  // an epoch of both flows is 20 steps
+  std::multiset<std::string> found, expected;
+  const std::vector<std::pair<int, int>> parts{{1, 7}, {4, 14}, {2, 20}};  // processes, and until which step
+  int first = 0;
+  for (const auto& [processes, last] : parts) {
+    REQUIRE(test::run_ranks("[.steps]", processes,
+                            {{"MMADA_TEST_FIRST", std::to_string(first)},
+                             {"MMADA_TEST_LAST", std::to_string(last)}}) == 0);
+    for (int rank = 0; rank < processes; ++rank) {
+      std::ifstream rows(cat(MMADA_TEST_TMP "/flow_batches_rows-", first, "-", rank));
+      for (std::string line; std::getline(rows, line);) found.insert(line);
+    }
+    first = last;
+  }
+  for (int i = 0; i < 40; ++i) expected.insert(cat("lm: line ", i));
+  for (int i = 0; i < 60; ++i) expected.insert(cat("more: line ", i));
+  CHECK(found == expected);
 }
 
 TEST_CASE("going back forgets what was drawn ahead") {

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Runs that are killed and runs that are asked to stop, at random moments: bit for bit the run that nobody disturbed.
 
-MMADA_FULL=1: 20 kills with one and with two processes, 100 moments of stopping, 50 failures in 1,000 steps."""
+MMADA_FULL=1: 20 kills in 200 steps with one and with two processes, 100 moments of stopping, 50 failures in 1,000 steps."""
 import glob
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import time
 
@@ -18,11 +19,16 @@ FULL = os.environ.get("MMADA_FULL") == "1"
 HEAVY = ["dataset.flows.0.rows=24", "training.gradient_accumulation_steps=8", "experiment.log_every=1"]  # steps that take a second
 
 
+LENGTH = 200 if FULL else STEPS
+LONG = [f"training.max_train_steps={LENGTH}", "experiment.save_every=2", "experiment.checkpoints_total_limit=3"]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(config):
     """By number of processes: a run to its end."""
-    train(config, f"experiment.output_dir={config.parent}/two", "--nproc", 2)
-    return {1: straight(config), 2: f"{config.parent}/two"}
+    for processes in (1, 2):
+        train(config, f"experiment.output_dir={config.parent}/whole-{processes}", "--nproc", processes, *LONG)
+    return {processes: f"{config.parent}/whole-{processes}" for processes in (1, 2)}
 
 
 def checkpoints(run):
@@ -39,9 +45,9 @@ def test_a_run_killed_at_random_steps_is_bit_for_bit_the_straight_one(config, un
     moments, equal, kills, last = random.Random(15 + processes), 0, 0, set()
     for trial in range(20 if FULL else 1):
         run = tmp_path / str(trial)
-        step = moments.randrange(1, STEPS)
-        extra = ["experiment.async_save=true"] if trial % 2 else []
-        process = start(config, run, "--nproc", processes, "experiment.save_every=2", *extra)
+        step = moments.randrange(1, LENGTH)
+        flags = ["--nproc", processes, *LONG, f"experiment.async_save={str(trial % 2 == 1).lower()}"]
+        process = start(config, run, *flags)
         wait_for_step(process, run, step)
         time.sleep(moments.uniform(0, 0.1))
         victims = descendants(process.pid) if processes > 1 else []
@@ -51,8 +57,9 @@ def test_a_run_killed_at_random_steps_is_bit_for_bit_the_straight_one(config, un
         process.communicate(timeout=60)
         kills += process.returncode == -signal.SIGKILL
         last.add(max(checkpoints(run), default=0))
-        train(config, f"experiment.output_dir={run}", "--nproc", processes, "experiment.save_every=2", *extra)
-        equal += losses(run) == losses(undisturbed[processes]) and weights_hash(run) == weights_hash(undisturbed[processes])
+        train(config, f"experiment.output_dir={run}", *flags)
+        equal += losses(run) == losses(undisturbed[processes]) and weights_hash(run, LENGTH) == weights_hash(undisturbed[processes], LENGTH)
+        shutil.rmtree(run)
     assert equal == (20 if FULL else 1) and (kills > 15 or not FULL)
     print(f"{processes} processes: {equal} of {equal} killed runs bit-equal, {kills} killed before their end, resumed from steps {sorted(last)}")
 
@@ -105,14 +112,30 @@ def test_a_storm_of_failures_ends_with_the_weights_of_the_undisturbed_run(config
     print(f"{failures} failures in {steps} steps: weights bit-equal, {wall:.0f} s; {re.search('goodput .*', log).group()}")
 
 
+def wait_until_pending(process, signals):
+    """Signals that were sent to a stopped process, or by its parent."""
+    wanted, deadline = sum(1 << (number - 1) for number in signals), time.monotonic() + 10
+    while time.monotonic() < deadline:
+        pending = re.search(r"^ShdPnd:\s*(\w+)", open(f"/proc/{process}/status").read(), re.M)
+        if int(pending.group(1), 16) & wanted == wanted:
+            return
+        time.sleep(0.002)
+    pytest.fail(f"{signals} did not arrive")
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_second_request_ends_the_run_at_once_with_130(config, tmp_path, processes):
     process = start(config, tmp_path, "--nproc", processes, "experiment.evaluate_every=0", *HEAVY)
     wait_for_step(process, tmp_path, 1)
-    time.sleep(0.2)  # into the next step: what comes before it is followed at once, with a save
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    ranks = descendants(process.pid) if processes > 1 else [process.pid]
+    requests = [signal.SIGTERM, signal.SIGINT]
+    for rank in ranks:
+        os.kill(rank, signal.SIGSTOP)
+    for request in requests:
+        process.send_signal(request)
+    for rank in ranks:  # both are there before the first one can be followed, with a save
+        wait_until_pending(rank, requests)
+        os.kill(rank, signal.SIGCONT)
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert not glob.glob(f"{tmp_path}/checkpoint-*")

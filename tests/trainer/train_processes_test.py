@@ -135,9 +135,9 @@ def test_two_processes_interrupted_continue_bit_for_bit(config, pair, tmp_path, 
     assert weights_hash(tmp_path) == weights_hash(pair)
 
 
-@pytest.mark.parametrize("dead", [0, 1, 2])
+@pytest.mark.parametrize("dead", [0, 1, 3])
 def test_a_dead_rank_ends_the_others_within_seconds_and_is_named(config, tmp_path, dead):
-    process = start(config, tmp_path, "--nproc", 3, "training.max_train_steps=100000", "experiment.save_every=0",
+    process = start(config, tmp_path, "--nproc", 4, "training.max_train_steps=100000", "experiment.save_every=0",
                     "experiment.evaluate_every=0")
     wait_for_step(process, tmp_path, 3)
     killed = time.monotonic()
@@ -146,8 +146,8 @@ def test_a_dead_rank_ends_the_others_within_seconds_and_is_named(config, tmp_pat
     assert time.monotonic() - killed < 5
     assert process.returncode == 128 + signal.SIGKILL
     assert f"mmada: rank {dead} was ended by signal 9" in log.splitlines()
-    told = re.findall(r"^mmada: step (\d+): process group: rank (\d) of 3: ", log, re.M)
-    others = [rank for rank in range(3) if rank != dead]
+    told = re.findall(r"^mmada: step (\d+): process group: rank (\d) of 4: ", log, re.M)
+    others = [rank for rank in range(4) if rank != dead]
     assert sorted(int(rank) for _, rank in told) == others, log
     reached = max(metrics(tmp_path))  # written once the step is over: the others stood in the next one, or at its end
     for step, rank in told:
@@ -194,6 +194,23 @@ def test_a_run_that_is_allowed_to_starts_again_from_its_last_checkpoint(config, 
     assert wall - productive > 1  # the wait before the second start, at least
     assert losses(tmp_path) == losses(pair)
     assert weights_hash(tmp_path) == weights_hash(pair)
+
+
+def test_four_ranks_of_which_one_died_go_on_within_15_seconds_in_the_undisturbed_run(config, tmp_path):
+    quick = ["--nproc", 4, "experiment.save_every=1", "experiment.evaluate_every=0"]
+    train(config, f"experiment.output_dir={tmp_path}/quiet", *quick)
+    process = start(config, tmp_path / "run", "--max-restarts", 1, *quick)
+    wait_for_step(process, tmp_path / "run", 5)
+    died, before = time.monotonic(), ranks_of(process)
+    os.kill(before[2], signal.SIGKILL)
+    reached = max(metrics(tmp_path / "run"))
+    wait_for_step(process, tmp_path / "run", reached + 1)  # lines of repeated steps are cut off first
+    assert time.monotonic() - died < 15
+    _, log = process.communicate(timeout=120)
+    assert process.returncode == 0, log
+    resumed = int(re.search(r"resuming from .* at step (\d+)", log).group(1))
+    assert reached - 1 <= resumed <= reached + 1
+    assert losses(tmp_path / "run") == losses(tmp_path / "quiet") and weights_hash(tmp_path / "run") == weights_hash(tmp_path / "quiet")
 
 
 def test_a_run_that_fails_in_one_place_is_given_up(config, tmp_path):

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 
 /// Where something that is not finite turns up.
 struct Poison {
-  enum class Place { kLoss, kGradient } place = Place::kLoss;
+  enum class Place { kLoss, kGradient, kWeight } place = Place::kLoss;
   int rank = 0;
   double value = std::numeric_limits<double>::quiet_NaN();
 };
@@ -49,15 +50,14 @@ class Pull final : public TrainStep {
     const at::NoGradGuard no_grad;
     const double data_seconds = delay(step);
     before_.push_back(piece_.detach().clone());
+    const auto poison = poisons_.find(step);
+    const bool poisoned = poison != poisons_.end() && poison->second.rank == group_.rank();
+    const auto is_at = [&](Poison::Place place) { return poisoned && poison->second.place == place; };
+    if (is_at(Poison::Place::kWeight)) piece_[1] = poison->second.value;
     piece_.mutable_grad() = piece_ - 3.0;
     double loss = 0.5 * (piece_ - 3.0).square().sum().item<double>();
-    if (const auto poison = poisons_.find(step);
-        poison != poisons_.end() && poison->second.rank == group_.rank()) {
-      if (poison->second.place == Poison::Place::kLoss)
-        loss = poison->second.value;
-      else
-        piece_.mutable_grad()[1] = poison->second.value;
-    }
+    if (is_at(Poison::Place::kLoss)) loss = poison->second.value;
+    if (is_at(Poison::Place::kGradient)) piece_.mutable_grad()[1] = poison->second.value;
     return {.loss = group_.sum({loss}).front(),
             .parts = {},
             .rows = 1,
@@ -197,6 +197,64 @@ TEST_CASE("the third such step in a row ends the run in all processes, and nothi
   fs::remove_all(MMADA_TEST_TMP "/wrong");
   CHECK(test::run_ranks("[.wrong]", 2) == 0);
   CHECK(list_checkpoints(MMADA_TEST_TMP "/wrong").empty());
+}
+
+TEST_CASE("a weight that turns bad in every rank", "[.weight]") {
+  const Group group = test::connect();
+  Pull step(group, {{3, {.place = Poison::Place::kWeight, .rank = 1}}});
+  TrainerOptions wanted = options("weight", 20);
+  wanted.save_every = std::atoi(std::getenv("MMADA_TEST_SAVE_EVERY"));
+  if (wanted.save_every == 0)
+    CHECK_THROWS_AS(Trainer(step, wanted, {}).run(), NonFiniteError);
+  else
+    CHECK_THROWS_AS(Trainer(step, wanted, {}).run(), SaveError);
+}
+
+TEST_CASE("a weight that turns bad in memory ends the run in all processes and reaches no checkpoint") {
+  for (const char* save_every : {"0", "1"}) {
+    fs::remove_all(MMADA_TEST_TMP "/weight");
+    CHECK(test::run_ranks("[.weight]", 2, {{"MMADA_TEST_SAVE_EVERY", save_every}}) == 0);
+    const auto found = list_checkpoints(MMADA_TEST_TMP "/weight");
+    REQUIRE(found.size() == (save_every[0] == '0' ? 0 : 3));  // of the steps before
+    for (const FoundCheckpoint& checkpoint : found) CHECK_FALSE(verify_checkpoint(checkpoint.path));
+  }
+}
+
+TEST_CASE("a process that is late in a step of every rank", "[.late step]") {
+  const Group group = test::connect();
+  Pull step(group, {});
+  step.delay = [&](int64_t index) {
+    const int64_t late = index == 0 ? 1500 : index == 2 ? 4000 : 0;
+    if (group.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(late));
+    return 0.0;
+  };
+  TrainerOptions wanted = options("late", 20);
+  wanted.step_timeout = std::chrono::seconds(1);
+  CHECK_THROWS_WITH(Trainer(step, wanted, {}).run(), Catch::Contains("step 2: process group: rank "));
+}
+
+TEST_CASE("within a step, but for a run's first one, processes wait no longer than step_timeout") {
+  fs::remove_all(MMADA_TEST_TMP "/late");
+  CHECK(test::run_ranks("[.late step]", 2) == 0);
+}
+
+TEST_CASE("a checkpoint of an earlier version in every rank", "[.earlier]") {
+  const Group group = test::connect();
+  Pull straight(group, {}), resumed(group, {});
+  TrainerOptions wanted = options("straight", 9);
+  wanted.resume_from_checkpoint = "none";
+  Trainer(straight, wanted, {}).run();
+  wanted = options("earlier", 9);
+  wanted.resume_from_checkpoint = MMADA_TEST_DATA "/checkpoint_format_1/checkpoint-5";
+  std::ostringstream log;
+  CHECK(Trainer(resumed, wanted, {.log = &log}).run().step == 9);
+  REQUIRE(resumed.history().size() == 5);
+  for (size_t i = 0; i < 5; ++i)
+    CHECK(at::allclose(resumed.history()[i], straight.history()[5 + i], 0, 1e-6));
+}
+
+TEST_CASE("a checkpoint of format 1, as 0.1.0 saved it, is gone on from") {
+  CHECK(test::run_ranks("[.earlier]", 2) == 0);
 }
 
 TEST_CASE("a stop asked for in every rank", "[.stop]") {

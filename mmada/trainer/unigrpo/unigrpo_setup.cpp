@@ -137,6 +137,8 @@ RunShape run_shape(const UniGrpoSetup& setup, int64_t processes) {
       run_shape(setup.transformer, processes, 1, {{.rows = 1, .tokens = tokens, .positions = tokens / 2}});
   run.rollouts = !setup.options.sharded_rollouts;
   run.reference = setup.options.needs_reference();
+  run.reference_here =
+      run.reference && (!setup.options.offload_reference || setup.transformer.policy.device.is_cpu());
   return run;
 }
 

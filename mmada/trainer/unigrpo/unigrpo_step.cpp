@@ -39,10 +39,12 @@ std::vector<PolicyRow> UniGrpoStep::rows_of(Span responses, int64_t update) cons
                      model().layout);
 }
 
-/// log p of every update's tokens under the weights as they are, of all processes' responses.
-std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates() {
+/// log p of every update's tokens under the weights as they are, of all processes' responses. `entropy`,
+/// where it is asked for, receives the mean of theirs in nats.
+std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates(double* entropy) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> result;
+  std::vector<double> entropies{0, 0};  // their sum, and of how many tokens
   for (int64_t update = 0; update < updates(); ++update) {
     const std::vector<PolicyRow> rows = rows_of(own_responses(), update);
     const auto passes = policy_passes(rows, options_.tokens_per_pass, model().layout);
@@ -54,10 +56,20 @@ std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates() {
         transformer().idle_pass();
         continue;
       }
-      parts.push_back(transformer().logprobs(passes[i].rows, passes[i].positions_N, passes[i].targets).cpu());
+      at::Tensor entropy_N;
+      parts.push_back(transformer()
+                          .logprobs(passes[i].rows, passes[i].positions_N, passes[i].targets,
+                                    entropy == nullptr ? nullptr : &entropy_N)
+                          .cpu());
+      if (entropy == nullptr) continue;
+      entropies[0] += entropy_N.sum(at::kDouble).item<double>();
+      entropies[1] += static_cast<double>(entropy_N.size(0));
     }
     result.push_back(gather_rows(group(), at::cat(parts)));
   }
+  if (entropy == nullptr) return result;
+  entropies = group().sum(std::move(entropies));
+  *entropy = entropies[0] / std::max(1.0, entropies[1]);
   return result;
 }
 
@@ -116,7 +128,9 @@ bool UniGrpoStep::prepare(int64_t step, const std::function<bool()>& stop) {
     return false;
   }
   sync_reference(outer_step);
-  phase_->old = logprobs_of_updates();
+  double entropy = 0;
+  phase_->old = logprobs_of_updates(&entropy);
+  phase_->metrics.emplace_back("entropy", entropy);
   if (reference_) reference_->in_place_of(transformer(), [&] { phase_->reference = logprobs_of_updates(); });
   return true;
 }

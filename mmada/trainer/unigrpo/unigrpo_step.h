@@ -65,7 +65,7 @@ class UniGrpoStep : public TransformerStep {
   int64_t updates() const { return options_.levels.updates; }
   Span own_responses() const;
   std::vector<PolicyRow> rows_of(Span responses, int64_t update) const;
-  std::vector<at::Tensor> logprobs_of_updates();
+  std::vector<at::Tensor> logprobs_of_updates(double* entropy = nullptr);
   void sync_reference(int64_t outer_step);
   PolicyTokens tokens_of(const PolicyPass& pass, int64_t update, const at::Tensor& logprobs_N) const;
   StepReport report(int64_t update, std::vector<double> sums, int64_t tokens) const;
