@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# One short visit to a machine with a GPU: every test that needs one, then the kernels' benchmark and its table. Ten minutes are
-# enough where the build is there already.
+# One short visit to a machine with a GPU: every test that needs one, then the benchmarks of the kernels and of training, with their
+# tables. Fifteen minutes are enough where the build is there already.
 #
 #   benchmarks/gpu_visit.sh                 sets up, builds and runs on this machine
 #   benchmarks/gpu_visit.sh --pack DIR      builds here, without a GPU, and gathers in DIR (about 30 MB) what a machine needs that
@@ -9,7 +9,7 @@
 #   benchmarks/gpu_visit.sh --packed DIR    runs there, in a checkout of the same commit
 #   ... --dry-run                           prints the commands instead
 #
-# A failed step does not stop the later ones; the exit status tells. The table goes to $RESULTS, benchmarks/results by default.
+# A failed step does not stop the later ones; the exit status tells. The tables go to $RESULTS, benchmarks/results by default.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${MMADA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mmada}
@@ -34,6 +34,9 @@ step() {
   timeout "$limit" "$@" || { failed=1 && printf 'gpu_visit.sh: %s: failed\n' "$name" >&2; }
   printf '(%d s)\n' $((SECONDS - started))
 }
+
+# train_1b PYTHON PROGRAM: it ends by itself before its time is over, for whoever is ended from outside leaves a training behind
+train_1b() { step "training" 180 "$1" "$root/benchmarks/end_to_end/train_1b.py" "$2" --seconds 160 --output "$results"; }
 
 build_all() {
   step "set up" 3600 "$root/third_party/setup.sh" tests
@@ -70,6 +73,7 @@ run_packed() {
   step "every op from Python" 120 "$python" -m pytest -q -p no:cacheprovider "$root/tests/examples/python_package_test.py" -k cuda
   step "the program" 120 "$python" -m pytest -q -p no:cacheprovider "$root/tests/cli/device_test.py" -k gpu
   step "benchmark" 300 "$python" "$root/benchmarks/kernels/kernels.py" --output "$results"
+  train_1b "$python" "$MMADA_PROGRAM"
 }
 
 export PYTHONPATH=$root/examples/python PYTHONDONTWRITEBYTECODE=1
@@ -85,6 +89,7 @@ case $mode in
     export MMADA_REQUIRE_GPU=1 MMADA_LIBRARY=$build/mmada/libmmada.so
     step "every test that needs a GPU" 480 ctest --test-dir "$build" -L gpu --output-on-failure
     step "benchmark" 300 python3 "$root/benchmarks/kernels/kernels.py" --output "$results"
+    train_1b python3 "$build/bin/mmada"
     ;;
 esac
 exit $failed
