@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 #include <set>
 
@@ -20,10 +21,8 @@ Indices all(int64_t tokens) {
   return indices;
 }
 
-std::vector<MaskedResponse> copies(ResponseNoise kind, int64_t tokens, double share, int64_t response = 0,
-                                   int64_t update = 0) {
-  return mask_response({.kind = kind}, tokens, share, {},
-                       {.seed = 3, .outer_step = 7, .response = response, .update = update});
+std::vector<MaskedResponse> copies(ResponseNoise kind, int64_t tokens, double share, int64_t response = 0) {
+  return mask_response({.kind = kind}, tokens, share, {}, {.seed = 3, .outer_step = 7, .response = response});
 }
 
 }  // namespace
@@ -89,10 +88,22 @@ TEST_CASE("a share of the tokens is masked, each alone, and never none") {
 }
 
 TEST_CASE("masks depend on seed, step, response and update, and on nothing else") {
-  const auto first = copies(ResponseNoise::kStructured, 40, 0.5)[0].masked;
-  CHECK(first == copies(ResponseNoise::kStructured, 40, 0.5)[0].masked);
-  CHECK(first != copies(ResponseNoise::kStructured, 40, 0.5, 1)[0].masked);
-  CHECK(first != copies(ResponseNoise::kStructured, 40, 0.5, 0, 1)[0].masked);
+  constexpr int64_t kTokens = 400;
+  std::vector<ResponsePlace> places(5, {.seed = 3, .outer_step = 7, .response = 2, .update = 1});
+  ++places[1].seed, ++places[2].outer_step, ++places[3].response, ++places[4].update;
+  const auto mask = [](const ResponsePlace& place) {
+    return mask_response({}, kTokens, 0.5, {}, place)[0].masked;
+  };
+  std::vector<Indices> masks;
+  for (const ResponsePlace& place : places) masks.push_back(mask(place));
+  for (size_t i = places.size(); i-- > 0;) CHECK(mask(places[i]) == masks[i]);
+  for (size_t i = 0; i < masks.size(); ++i)
+    for (size_t j = 0; j < i; ++j) {
+      INFO(i << " and " << j);
+      Indices apart;
+      std::ranges::set_symmetric_difference(masks[i], masks[j], std::back_inserter(apart));
+      CHECK(std::abs(static_cast<double>(apart.size()) / kTokens - 0.5) < 5 * std::sqrt(0.25 / kTokens));
+    }
 }
 
 TEST_CASE("coupled copies score every token once") {

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <map>
+#include <optional>
 
 #include "tests/distributed/ranks.h"
 #include "tests/model/small_training.h"
@@ -14,14 +15,15 @@ namespace {
 
 using namespace test;
 
-std::unique_ptr<ShardedTransformer> policy_of(const Group& group) {
+std::unique_ptr<ShardedTransformer> policy_of(const Group& group,
+                                              const std::optional<LoraOptions>& lora = {}) {
   const at::NoGradGuard no_grad;
   std::map<std::string, at::Tensor> weights;
   const Transformer plain = plain_transformer(false);
   for (const NamedParameter& parameter : plain.parameters()) weights[parameter.name] = parameter.tensor;
   return std::make_unique<ShardedTransformer>(
       small_config(false), group, ShardPolicy{}, Recompute::kNothing,
-      [&](const std::string& name, const at::Tensor& parameter) { parameter.copy_(weights.at(name)); });
+      [&](const std::string& name, const at::Tensor& parameter) { parameter.copy_(weights.at(name)); }, lora);
 }
 
 void move_by(ShardedTransformer& policy, double step) {
@@ -65,6 +67,23 @@ TEST_CASE("the reference in every rank", "[.reference]") {
 
 TEST_CASE("the reference keeps its weights while the policy moves, and lends them its place for a while") {
   for (const int processes : {1, 2}) CHECK(test::run_ranks("[.reference]", processes) == 0);
+}
+
+TEST_CASE("the reference of adapters in every rank", "[.adapters]") {
+  const Group group = test::connect();
+  const at::Tensor base = look(*policy_of(group));
+  const auto policy = policy_of(
+      group, LoraOptions{.rank = 4, .alpha = 8, .targets = {"v_proj", "ff_proj"}, .layers = {0, 1}});
+  const ReferenceWeights reference(*policy, false);
+  move_by(*policy, 0.2);
+  REQUIRE_FALSE(at::allclose(look(*policy), base, 0, 1e-3));
+  at::Tensor seen;
+  reference.in_place_of(*policy, [&] { seen = look(*policy); });
+  CHECK(at::allclose(seen, base, 0, 1e-6));
+}
+
+TEST_CASE("the reference of adapters is the base without any, however far they have moved") {
+  for (const int processes : {1, 2}) CHECK(test::run_ranks("[.adapters]", processes) == 0);
 }
 
 TEST_CASE("what checkpoints hold of the reference is read back in place") {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/trainer/unigrpo/rollout.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "mmada/core/check.h"
 #include "mmada/text/chat.h"
@@ -58,6 +62,92 @@ TEST_CASE("a response's tokens are what the policy chose, each with the step tha
   CHECK(steps == std::set<int32_t>{0, 1, 2, 3});
   for (const int64_t token : drawn.tokens) CHECK(layout.code_window().contains(drawn.ids[token]));
   CHECK(drawn.ids.front() == layout.t2i);  // without the padding before it
+}
+
+template <class Options>
+using Rules = std::vector<std::pair<std::string, void (*)(Options&)>>;
+
+Rules<TextOptions> text_rules() {
+  return {
+      {"the plain one", [](TextOptions&) {}},
+      {"threshold 0", [](TextOptions& o) { o.remasking = "low_confidence_dynamic", o.threshold = 0.0; }},
+      {"threshold 0.5", [](TextOptions& o) { o.remasking = "low_confidence_dynamic", o.threshold = 0.5; }},
+      {"threshold 1", [](TextOptions& o) { o.remasking = "low_confidence_dynamic", o.threshold = 1.0; }},
+      {"random order", [](TextOptions& o) { o.remasking = "random"; }},
+      {"random confidence", [](TextOptions& o) { o.confidence = "random"; }},
+      {"margin", [](TextOptions& o) { o.confidence = "margin_confidence"; }},
+      {"entropy", [](TextOptions& o) { o.confidence = "neg_entropy"; }},
+      {"entropy over a threshold",
+       [](TextOptions& o) { o.confidence = "neg_entropy", o.remasking = "low_confidence_dynamic"; }},
+      {"cold", [](TextOptions& o) { o.temperature = 0.0; }},
+      {"hot", [](TextOptions& o) { o.temperature = 5.0; }},
+      {"greedy", [](TextOptions& o) { o.greedy = true; }},
+      {"few best", [](TextOptions& o) { o.top_k = 3, o.top_p = 0.7; }},
+      {"guided", [](TextOptions& o) { o.cfg_scale = 1.5; }},
+      {"ends last", [](TextOptions& o) { o.confidence_eos_eot_inf = true; }}};
+}
+Rules<ImageOptions> picture_rules() {
+  return {{"linear", [](ImageOptions& o) { o.schedule = "linear"; }},
+          {"sigmoid", [](ImageOptions& o) { o.schedule = "sigmoid"; }},
+          {"pow2", [](ImageOptions& o) { o.schedule = "pow2"; }},
+          {"no remask noise", [](ImageOptions& o) { o.temperature = 0.0; }},
+          {"much remask noise", [](ImageOptions& o) { o.temperature = 20.0; }},
+          {"cold tokens", [](ImageOptions& o) { o.token_temperature = 0.0; }},
+          {"greedy", [](ImageOptions& o) { o.greedy = true; }},
+          {"guided", [](ImageOptions& o) { o.guidance_scale = 2.0; }}};
+}
+
+/// Every token has a step, no step is without a token, and beside other prompts it is the same.
+void check_trace(Setting& set, const RolloutRequest& request, int64_t tokens, int64_t most_steps) {
+  const RolloutOptions options{.eos_tail = tokens, .seed = 5};
+  const Response alone = set.run({request}, options)[0];
+  REQUIRE(std::ssize(alone.tokens) == tokens);
+  REQUIRE(std::ssize(alone.commit_steps) == tokens);
+  const std::set<int32_t> steps(alone.commit_steps.begin(), alone.commit_steps.end());
+  CHECK(*steps.begin() == 0);
+  CHECK(*steps.rbegin() == std::ssize(steps) - 1);
+  CHECK(std::ssize(steps) <= most_steps);
+  const Sample longer{.text = "what is 10+20?", .image = {}};
+  const Response beside =
+      set.run({{&set.picture, &set.caption, 1}, request, {&set.text, &longer, 2}}, options)[1];
+  CHECK(beside.ids == alone.ids);
+  CHECK(beside.tokens == alone.tokens);
+  CHECK(beside.commit_steps == alone.commit_steps);
+}
+
+TEST_CASE("by every decoding rule each token has a step that chose it, the same beside other prompts") {
+  Setting set;
+  for (const auto& [name, change] : text_rules()) {
+    INFO(name);
+    PromptStream stream = text_stream();
+    change(stream.text);
+    const bool counted = stream.text.remasking != "low_confidence_dynamic";
+    check_trace(set, {&stream, &set.question, 7}, 12, counted ? stream.text.steps : 12);
+  }
+  for (const auto& [name, change] : picture_rules()) {
+    INFO(name);
+    PromptStream stream = picture_stream();
+    change(stream.image);
+    check_trace(set, {&stream, &set.caption, 7}, 16, stream.image.steps);
+  }
+}
+
+TEST_CASE("a block is chosen before the next, two tokens at a time or as many as are sure enough") {
+  Setting set;
+  const auto steps_of = [&](const std::string& remasking, double threshold) {
+    set.text.text.remasking = remasking, set.text.text.threshold = threshold;
+    return set.run({{&set.text, &set.question, 7}}, {.eos_tail = 12, .seed = 5})[0].commit_steps;
+  };
+  for (const char* remasking : {"low_confidence", "random"}) {
+    const auto steps = steps_of(remasking, 0.5);
+    for (int32_t step = 0; step < 6; ++step) CHECK(std::ranges::count(steps, step) == 2);
+    CHECK(*std::ranges::max_element(steps.begin(), steps.begin() + 6) == 2);
+  }
+  CHECK(steps_of("low_confidence", 0.5) != steps_of("random", 0.5));
+  CHECK(steps_of("low_confidence_dynamic", 0.0) == std::vector<int32_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1});
+  const auto one_by_one = steps_of("low_confidence_dynamic", 1.0);
+  for (int32_t step = 0; step < 12; ++step) CHECK(std::ranges::count(one_by_one, step) == 1);
+  CHECK(*std::ranges::max_element(one_by_one.begin(), one_by_one.begin() + 6) == 5);
 }
 
 TEST_CASE("responses of one prompt differ by their numbers alone") {

@@ -303,6 +303,49 @@ def test_a_reward_that_fails_and_counts_as_0_leaves_the_others_to_teach(tmp_path
     assert weights_hash(tmp_path / "run", 1) != weights_hash(tmp_path / "run")
 
 
+def plugin_run(path, prompts, what, **policy):
+    """Each prompt's responses are a batch of tests/rewards/bad_plugin.cpp, which makes its mistake at the prompt "fail"."""
+    lines = path.with_suffix(".jsonl")
+    lines.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    source = {"type": "jsonl", "path": str(lines), "format": "prompt", "shuffle": False}
+    judge = {"name": "judge", **policy, "reward": {"type": "plugin", "library": os.environ["MMADA_BAD_PLUGIN"], "config": {"do": what}}}
+    return changed(path, dataset={"prompts": [{**SUMS, "source": source}]}, rewards=[judge], unigrpo={"rows_together": 4}, experiment={"save_every": 0})
+
+
+@pytest.mark.parametrize("policy,what,message", [
+    ("abstain", "crash", "it was ended by signal 11"),
+    ("zero", "throw", 'it says "no model"'),
+    ("stop", "exit", "it ended with status 3"),
+])
+def test_a_plugin_that_fails_at_one_prompt_is_named_and_its_policy_decides(tmp_path, policy, what, message):
+    prompts = ["what is 1+2?", "what is 2+3?", "what is 3+4?", "what is 4+5?", "fail", "what is 5+6?"]
+    config, run = plugin_run(tmp_path / "run.json", prompts, what, on_failure=policy), tmp_path / "run"
+    log = train(config, run, check=1 if policy == "stop" else 0)
+    assert f"step {UPDATES}: reward judge: {message}" in log
+    assert [path.name for path in run.glob("checkpoint-*")] == [f"checkpoint-{UPDATES if policy == 'stop' else UPDATES * OUTER}"]
+    assert metrics(run)[1]["reward_failures"] == 0
+    if policy != "stop":
+        assert metrics(run)[UPDATES + 1]["reward_failures"] == 1
+        assert metrics(run)[UPDATES + 1]["frac_groups_unscored"] == pytest.approx(1 / 3 if policy == "abstain" else 0)
+        for line in completions(run, 0) + completions(run, 1):
+            failed = None if policy == "abstain" else 0
+            assert line["rewards"]["judge"] == (failed if line["prompt"] == "fail" else len(line["response"].encode()))
+
+
+def test_a_plugin_that_fails_batch_after_batch_ends_the_run_with_a_checkpoint_whatever_its_policy(tmp_path):
+    prompts = ["what is 1+2?", "fail", "fail", "fail", "what is 2+3?", "what is 3+4?"]  # the third in a row is the second outer step's
+    for policy in ("abstain", "zero"):
+        config, run = plugin_run(tmp_path / "run.json", prompts, "throw", on_failure=policy, give_up_after=3), tmp_path / policy
+        log = train(config, run, check=1)
+        assert 'step 0: reward judge: it says "no model" (2 times)' in log
+        assert f'step {UPDATES}: reward judge: it says "no model"; found 3 failures in a row, expected fewer (give_up_after)' in log
+        assert [path.name for path in run.glob("checkpoint-*")] == [f"checkpoint-{UPDATES}"]
+    patient = plugin_run(tmp_path / "patient.json", prompts, "throw", give_up_after=4)
+    train(patient, tmp_path / "patient")
+    found = metrics(tmp_path / "patient")
+    assert [found[step]["reward_failures"] for step in (1, UPDATES + 1)] == [2, 1]
+
+
 BAD = {
     "crashes": ("os._exit(3)", "it ended with status 3"),
     "hangs": ("time.sleep(60)", "no answer within its time limit"),
@@ -382,14 +425,16 @@ def test_every_way_of_masking_and_weighing_learns_and_goes_on_bit_for_bit(tmp_pa
     assert all(0 < entry["grad_norm"] < 1e3 for entry in found.values())
 
 
-def test_a_reference_that_follows_the_policy_is_saved_with_it(tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_reference_that_follows_the_policy_is_saved_with_it(tmp_path, processes):
     follow = {"ref_model_sync_steps": 1, "ref_model_mixup_alpha": 0.6}
-    config = changed(tmp_path / "run.json", unigrpo=follow)
-    train(config, tmp_path / "whole", "training.max_train_steps=9")
-    train(config, tmp_path / "cut", "training.max_train_steps=4")
-    train(config, tmp_path / "cut", "training.max_train_steps=9")
+    config, flags = changed(tmp_path / "run.json", unigrpo=follow), ["--nproc", processes]
+    train(config, tmp_path / "whole", *flags, "training.max_train_steps=9")
+    train(config, tmp_path / "cut", *flags, "training.max_train_steps=4")
+    train(config, tmp_path / "cut", *flags, "training.max_train_steps=9")
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
     assert weights_hash(tmp_path / "cut", 9) == weights_hash(tmp_path / "whole", 9)
-    train(changed(tmp_path / "still.json"), tmp_path / "still", "training.max_train_steps=9")
+    train(changed(tmp_path / "still.json"), tmp_path / "still", *flags, f"training.max_train_steps={UPDATES + 1}")
     assert metrics(tmp_path / "whole")[UPDATES + 1]["kl"] < metrics(tmp_path / "still")[UPDATES + 1]["kl"]
 
 
