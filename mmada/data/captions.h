@@ -39,6 +39,7 @@ enum class CaptionUse {
 ///  - "questions": JSON file, a list of caption questions for "understanding"; default: kCaptionQuestion
 ///  alone
 ///  - "terminator": "token" (default, <|eot_id|>) or "literal" (<eot_id>, as published), for "understanding"
+///  and tables of reasoning
 class CaptionRules {
  public:
   CaptionRules(Fields& fields, uint64_t seed);
