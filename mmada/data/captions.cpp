@@ -7,6 +7,8 @@
 #include <filesystem>
 
 #include "mmada/core/quote.h"
+#include "mmada/data/picture_records.h"
+#include "mmada/data/reasoning_table.h"
 #include "mmada/data/text_files.h"
 
 namespace mmada {
@@ -115,13 +117,20 @@ std::string CaptionRules::apply(const std::vector<std::string>& captions, uint64
   return caption;
 }
 
-CaptionMap::CaptionMap(std::string path) : path_(std::move(path)) {
+CaptionMap::CaptionMap(std::string path, TurnTerminator terminator) : path_(std::move(path)) {
   std::error_code error;
   folder_ = std::filesystem::is_directory(path_, error);
   if (folder_) return;
+  table_ = path_.ends_with(".csv");
+  if (table_) {
+    for (auto& row : read_reasoning_table(path_, terminator))
+      captions_[without_ending(row.image)].push_back(std::move(row.text));
+    return;
+  }
   const Json json = read_json_file(path_, kLargeJson);
-  MMADA_CHECK(json.is_object(), path_, ": found ", found_text(json),
-              ", expected an object from picture keys to captions, or a folder of caption files");
+  MMADA_CHECK(
+      json.is_object(), path_, ": found ", found_text(json),
+      ", expected an object from picture keys to captions, a folder of caption files, or a .csv table");
   for (const auto& [key, value] : json.items())
     captions_[key] = value.is_string() ? std::vector<std::string>{value.get<std::string>()}
                                        : string_list(value, cat(path_, ": key ", quote(key)));
@@ -129,7 +138,8 @@ CaptionMap::CaptionMap(std::string path) : path_(std::move(path)) {
 
 std::vector<std::string> CaptionMap::find(const std::string& key, const std::string& group) const {
   if (!folder_) {
-    const auto found = captions_.find(key);
+    auto found = captions_.find(key);
+    if (table_ && found == captions_.end()) found = captions_.find(key.substr(key.rfind('/') + 1));
     return found == captions_.end() ? std::vector<std::string>{} : found->second;
   }
   const std::string base = path_ + "/" + key;
@@ -141,6 +151,14 @@ std::vector<std::string> CaptionMap::find(const std::string& key, const std::str
   const std::string grouped = path_ + "/" + group + "/" + key + ".caption";
   if (!group.empty() && is_file(grouped)) return {read_text_file(grouped)};
   return {};
+}
+
+CaptionMap open_captions(const std::string& path, const CaptionRules& rules, const Fields& fields) {
+  CaptionMap map(path, rules.terminator());
+  if (map.is_table() && rules.use() != CaptionUse::kPlain)
+    fields.fail("use", quote(rules.use() == CaptionUse::kGeneration ? "generation" : "understanding"),
+                cat("\"plain\" with ", quote(path), ", whose rows are whole conversations"));
+  return map;
 }
 
 }  // namespace mmada

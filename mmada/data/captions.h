@@ -39,12 +39,15 @@ enum class CaptionUse {
 ///  - "questions": JSON file, a list of caption questions for "understanding"; default: kCaptionQuestion
 ///  alone
 ///  - "terminator": "token" (default, <|eot_id|>) or "literal" (<eot_id>, as published), for "understanding"
+///  and tables of reasoning
 class CaptionRules {
  public:
   CaptionRules(Fields& fields, uint64_t seed);
   /// The text of a sample with these captions (at least one; one is drawn where there are more). Every choice
   /// depends on (seed, n) alone.
   std::string apply(const std::vector<std::string>& captions, uint64_t n) const;
+  CaptionUse use() const { return use_; }
+  TurnTerminator terminator() const { return terminator_; }
 
  private:
   CaptionUse use_;
@@ -55,20 +58,26 @@ class CaptionRules {
 /// The option "terminator" above.
 TurnTerminator parse_terminator(Fields& fields);
 
-/// Captions kept apart from their pictures: a folder, or a JSON object from key to a caption or a list of
-/// them.
+/// Captions kept apart from their pictures: a folder, a JSON object from key to a caption or a list of them,
+/// or a table of reasoning (.csv, read_reasoning_table), whose rows are whole conversations.
 class CaptionMap {
  public:
-  explicit CaptionMap(std::string path);
+  /// `terminator`: of a table's questions.
+  explicit CaptionMap(std::string path, TurnTerminator terminator = TurnTerminator::kToken);
   /// Captions of a picture: in a folder the first line of KEY.txt, else all of KEY.caption, else all of
   /// GROUP/KEY.caption (GROUP: the shard's name without ending; may be empty). None: an empty list. Keys are
-  /// relative names that stay inside the folder.
+  /// relative names that stay inside the folder. In a table: its rows about the picture KEY, with whatever
+  /// ending or none, else about what stands behind the last slash of KEY, as the published code asks.
   std::vector<std::string> find(const std::string& key, const std::string& group = "") const;
+  bool is_table() const { return table_; }
 
  private:
   std::string path_;
-  bool folder_ = false;
+  bool folder_ = false, table_ = false;
   std::map<std::string, std::vector<std::string>> captions_;
 };
+/// The map that a source's option "captions" names. A table is refused where "use" would put its
+/// conversations into another.
+CaptionMap open_captions(const std::string& path, const CaptionRules& rules, const Fields& fields);
 
 }  // namespace mmada

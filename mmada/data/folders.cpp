@@ -101,8 +101,8 @@ std::unique_ptr<SampleSource> make_caption_folder_source(const Json& options, co
   Fields fields(options, source_name);
   fields.ignore("type");
   const std::string path = fields.string("path");
-  const CaptionMap map(fields.string("captions", path));
   const CaptionRules rules(fields, seed);
+  const CaptionMap map = open_captions(fields.string("captions", path), rules, fields);
   const bool shuffle = fields.boolean("shuffle", true);
   fields.finish();
   auto pictures = list_pictures(path);

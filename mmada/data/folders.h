@@ -19,7 +19,8 @@ std::unique_ptr<SampleSource> make_image_folder_source(const Json& options, cons
                                                        uint64_t seed);
 
 /// {"type": "caption_folder"}: NAME.jpg (jpeg, png, webp) with NAME.txt (its first line) or NAME.caption.
-///  - "captions": where the captions are instead, a folder or a JSON file, asked for NAME (CaptionMap)
+///  - "captions": where the captions are instead, a folder, a JSON file or a table (.csv), asked for
+///    NAME (CaptionMap)
 ///  - "use", "questions", "terminator": CaptionRules
 std::unique_ptr<SampleSource> make_caption_folder_source(const Json& options, const std::string& source_name,
                                                          uint64_t seed);

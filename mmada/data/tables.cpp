@@ -10,8 +10,7 @@
 #include "mmada/data/captions.h"
 #include "mmada/data/conversation.h"
 #include "mmada/data/picture_records.h"
-#include "mmada/formats/atomic_file.h"
-#include "mmada/formats/csv.h"
+#include "mmada/data/reasoning_table.h"
 
 namespace mmada {
 namespace {
@@ -62,13 +61,6 @@ Turns parse_turns(Fields& item, const std::string& place) {
   return turns;
 }
 
-size_t column(const CsvRow& header, const std::string& name, const std::string& path) {
-  const auto found = std::ranges::find(header.fields, name);
-  MMADA_CHECK(found != header.fields.end(), path, ":", header.line, ": found no column ", quote(name),
-              ", expected image, question and solution");
-  return static_cast<size_t>(found - header.fields.begin());
-}
-
 }  // namespace
 
 std::unique_ptr<SampleSource> make_vqa_json_source(const Json& options, const std::string& source_name,
@@ -106,23 +98,16 @@ std::unique_ptr<SampleSource> make_cot_csv_source(const Json& options, const std
   const std::string extension = fields.string("extension", "");
   const TurnTerminator terminator = parse_terminator(fields);
   fields.finish();
-  const auto rows = parse_csv(read_file(table.path, 1u << 30), table.path);
-  MMADA_CHECK(rows.size() > 1, table.path, ": found ", rows.size(), " rows, expected a header and rows");
-  const size_t image = column(rows[0], "image", table.path),
-               question = column(rows[0], "question", table.path),
-               solution = column(rows[0], "solution", table.path);
   std::map<std::string, size_t> number_of;
   std::vector<std::string> pictures;
   std::vector<std::vector<std::string>> texts;  ///< of every picture
-  for (size_t i = 1; i < rows.size(); ++i) {
-    const auto& row = rows[i].fields;
-    const auto [place, added] = number_of.emplace(row[image], pictures.size());
+  for (auto& row : read_reasoning_table(table.path, terminator)) {
+    const auto [place, added] = number_of.emplace(row.image, pictures.size());
     if (added) {
-      pictures.push_back(
-          picture_path(table.images, row[image] + extension, cat(table.path, ":", rows[i].line)));
+      pictures.push_back(picture_path(table.images, row.image + extension, cat(table.path, ":", row.line)));
       texts.emplace_back();
     }
-    texts[place->second].push_back(reasoning_text(row[question], row[solution], terminator));
+    texts[place->second].push_back(std::move(row.text));
   }
   auto text = [texts = std::move(texts), seed](int64_t record, uint64_t n) {
     return texts[record][Rng(seed, "cot_csv/row", n).below(texts[record].size())];

@@ -21,8 +21,8 @@ namespace mmada {
 std::unique_ptr<SampleSource> make_vqa_json_source(const Json& options, const std::string& source_name,
                                                    uint64_t seed);
 
-/// {"type": "cot_csv"}: columns image, question, solution (others are passed over). A sample is a picture
-/// with one of its rows, drawn by (seed, n), as reasoning_text.
+/// {"type": "cot_csv"}: read_reasoning_table. A sample is a picture with one of its rows, drawn by (seed, n).
+/// Where the pictures are in shards: make_webdataset_source with the table as "captions".
 ///  - "extension" (default ""): added to the column image to make the file's name, such as ".png"
 ///  - "terminator": "token" (default) or "literal"
 std::unique_ptr<SampleSource> make_cot_csv_source(const Json& options, const std::string& source_name,

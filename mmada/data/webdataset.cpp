@@ -27,7 +27,8 @@ struct Options {
     buffer = static_cast<size_t>(fields.integer("buffer", 1, 10'000'000, 1000));
     if (!shuffle) buffer = 1;
     skip_damaged = fields.choice("on_error", {"stop", "skip"}, "stop") == "skip";
-    if (const std::string path = fields.string("captions", ""); !path.empty()) captions.emplace(path);
+    if (const std::string path = fields.string("captions", ""); !path.empty())
+      captions = open_captions(path, rules, fields);
   }
 
   std::vector<std::string> shards;

@@ -14,8 +14,8 @@ namespace mmada {
 ///
 ///  - "path": a shard (.tar, .tgz, .tar.gz), a pattern with braces (expand_braces), or a list of either
 ///  - "text_key" (default "prompt"): the string of a sample's JSON that is its text
-///  - "captions": texts kept apart from the shards, taken instead of theirs: a folder or a JSON file, asked
-///    for the sample's key and the shard's name (CaptionMap)
+///  - "captions": texts kept apart from the shards, taken instead of theirs: a folder, a JSON file or a table
+///    of reasoning (.csv), asked for the sample's key and the shard's name (CaptionMap)
 ///  - "use", "questions", "terminator": CaptionRules
 ///  - "replace_person_tokens" (default true): replace_person_tokens
 ///  - "tokenizer", "max_tokens": TokenLimit, on the text before the rules

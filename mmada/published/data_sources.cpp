@@ -19,7 +19,7 @@ constexpr int kPictureWorkers = 8, kTextWorkers = 2;
 struct DataSet {
   const char* name_in_path;  ///< lower case, without - and _
   const char* captions;      ///< key in DataPaths::captions; nullptr: the shards hold their texts
-  const char* reasoning_extension = nullptr;  ///< of the pictures that a table with reasoning names
+  bool reasoning = false;    ///< the texts are a table of questions with reasoning
 };
 constexpr std::array kDataSets = {
     DataSet{"sa1b", ""},
@@ -27,10 +27,10 @@ constexpr std::array kDataSets = {
     DataSet{"laion", "laion12m"},
     DataSet{"journeydb", "journeydb"},
     DataSet{"texttoimage2m", nullptr},
-    DataSet{"ai2d", "ai2d", ".png"},
-    DataSet{"docvqa", "docvqa", ".png"},
-    DataSet{"clevr", "clevr", ".jpg"},
-    DataSet{"geo", "geo", ".jpg"},
+    DataSet{"ai2d", "ai2d", true},
+    DataSet{"docvqa", "docvqa", true},
+    DataSet{"clevr", "clevr", true},
+    DataSet{"geo", "geo", true},
 };
 
 std::string simplified(const std::string& path) {
@@ -71,14 +71,14 @@ const std::vector<std::string>& shards_of(const DataPaths& paths, const std::str
   return found->second;
 }
 
-Json reasoning_source(const DataPaths& paths, const DataSet& set) {
-  const std::string table = captions_of(paths, set.captions);
-  return {{"type", "cot_csv"},
-          {"path", table},
-          {"images", (std::filesystem::path(table).parent_path() / "images").string()},
-          {"extension", set.reasoning_extension},
-          {"terminator", "literal"},
-          {"fit", "squash"}};  // the loader's, for shards of these names
+Json reasoning_source(const DataPaths& paths, const DataSet& set, const std::string& shards) {
+  Json source = {{"type", "webdataset"}, {"path", shards}, {"captions", captions_of(paths, set.captions)}};
+  source["terminator"] = "literal";
+  source["fit"] = "squash";  // the loader's, for shards of these names
+  source["buffer"] = paths.shuffle_buffer;
+  source["on_error"] = "skip";
+  source["workers"] = kPictureWorkers;
+  return source;
 }
 
 Json caption_source(const DataPaths& paths, const DataSet& set, const std::string& shards, Use use) {
@@ -142,10 +142,10 @@ Json picture_source(const DataPaths& paths, const std::string& task, Use use) {
   const std::string where = cat(paths.source, ": field `dataset.params.train_", task, "_shards_path_or_url`");
   for (const std::string& path : shards_of(paths, task)) {
     const DataSet& set = data_set_of(path, where);
-    MMADA_CHECK(set.reasoning_extension == nullptr || use == Use::kUnderstanding, where, ": found ",
-                quote(path), ", which holds questions with reasoning, expected captioned pictures");
-    sources.push_back({1.0, set.reasoning_extension != nullptr ? reasoning_source(paths, set)
-                                                               : caption_source(paths, set, path, use)});
+    MMADA_CHECK(!set.reasoning || use == Use::kUnderstanding, where, ": found ", quote(path),
+                ", which holds questions with reasoning, expected captioned pictures");
+    sources.push_back(
+        {1.0, set.reasoning ? reasoning_source(paths, set, path) : caption_source(paths, set, path, use)});
   }
   return mixture(sources);
 }

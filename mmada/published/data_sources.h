@@ -27,8 +27,8 @@ DataPaths read_data_paths(Fields& params, const std::string& source);
 enum class Use { kGeneration, kUnderstanding };
 
 /// Shards of pictures as a source (mmada/data/README.md), by the data set that each path names: captioned
-/// ones as webdataset, those with reasoning (ai2d, docvqa, clevr, geo) as cot_csv over unpacked pictures,
-/// which are squashed (SPEC 2). Of several it makes a mixture with equal weights.
+/// ones, and those of ai2d, docvqa, clevr and geo with their tables of reasoning, which are squashed
+/// (SPEC 2). Of several it makes a mixture with equal weights.
 Json picture_source(const DataPaths& paths, const std::string& task, Use use);
 /// One folder per class, with the names in classes.txt beside it.
 Json class_folder_source(const DataPaths& paths);

@@ -117,3 +117,17 @@ TEST_CASE("captions apart from their pictures are found in folders and in JSON")
   write_file(folder + "/bytes.txt", "\xff");
   testing::expect_error([&] { files.find("bytes"); }, {"bytes.txt", "not UTF-8"});
 }
+
+TEST_CASE("a table of reasoning holds the conversations of pictures named with their ending or without") {
+  const std::string path = testing::fresh_folder("captions_table") + "/t.csv";
+  write_file(path, "image,question,solution\n1.png,q1,s1\na/2.jpg,q2,s2\n1.png,q3,s3\n3,q4,s4\n");
+  using List = std::vector<std::string>;
+  const CaptionMap map(path), literal(path, TurnTerminator::kLiteral);
+  CHECK(map.is_table());
+  CHECK(map.find("1") == List{reasoning_text("q1", "s1"), reasoning_text("q3", "s3")});
+  CHECK(map.find("some/folder/1") == map.find("1"));
+  CHECK(map.find("a/2") == List{reasoning_text("q2", "s2")});
+  CHECK(map.find("2").empty());
+  CHECK(map.find("3").size() == 1);
+  CHECK(literal.find("1").at(0) == reasoning_text("q1", "s1", TurnTerminator::kLiteral));
+}

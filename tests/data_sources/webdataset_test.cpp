@@ -6,6 +6,8 @@
 
 #include "mmada/data/source.h"
 #include "mmada/formats/atomic_file.h"
+#include "mmada/text/chat.h"
+#include "tests/data_sources/draw.h"
 #include "tests/formats/expect_error.h"
 #include "tests/support/tar_writer.h"
 
@@ -197,6 +199,31 @@ TEST_CASE("captions apart from the shards replace their texts") {
   std::filesystem::create_directories(folder + "/s-0");
   write_file(folder + "/s-0/k1.caption", "of the shard");
   CHECK(texts(*open(path, {{"captions", folder}}), 1) == std::vector<std::string>{"of the shard"});
+}
+
+TEST_CASE("pictures of shards meet a random one of their rows of a table of reasoning") {
+  const std::string folder = fresh_folder("webdataset_table"), table = folder + "/t.csv";
+  write_file(folder + "/x.tar", tar_member("x/1.png", picture(1)) + tar_member("x/2.png", picture(2)) +
+                                    tar_member("x/2.txt", "of the shard") +
+                                    tar_member("x/3.png", picture(3)) + tar_end());
+  write_file(table, "image,question,solution\n1.png,q1,s1\n3.png,q2,s2\n4.png,q3,s3\n1.png,q4,s4\n");
+  auto source = open(folder + "/x.tar", {{"captions", table}, {"terminator", "literal"}});
+  const auto seen = mmada::test::seen(*source, 60);
+  const auto text = [](const std::string& question, const std::string& solution) {
+    return reasoning_text(question, solution, TurnTerminator::kLiteral);
+  };
+  CHECK(seen.size() == 2);
+  CHECK(seen.at(1) == std::set<std::string>{text("q1", "s1"), text("q4", "s4")});
+  CHECK(seen.at(3) == std::set<std::string>{text("q2", "s2")});
+  CHECK(source->skipped().at("without_text") > 0);
+  auto resumed = open(folder + "/x.tar", {{"captions", table}, {"terminator", "literal"}});
+  resumed->restore(source->state());
+  CHECK(texts(*resumed, 9) == texts(*source, 9));
+  expect_error(
+      [&] {
+        open(folder + "/x.tar", {{"captions", table}, {"use", "understanding"}});
+      },
+      {"test: field `use`", "\"understanding\"", "\"plain\" with", "t.csv"});
 }
 
 TEST_CASE("person tokens and long texts are seen to") {

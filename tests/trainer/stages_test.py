@@ -123,11 +123,11 @@ def encoded(i, kind="JPEG"):
     return buffer.getvalue()
 
 
-def shard(path, text_key=None):
+def shard(path, text_key=None, suffix=".jpg"):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as tar:
         for i in range(6):
-            members = {f"{i:05}.jpg": encoded(i)}
+            members = {f"{i:05}{suffix}": encoded(i, "PNG" if suffix == ".png" else "JPEG")}
             if text_key:
                 members[f"{i:05}.json"] = json.dumps({text_key: f"a box of kind {i}"}).encode()
             for name, data in members.items():
@@ -169,11 +169,11 @@ def data(tmp_path_factory):
     for name in ("instruct", "cot_text"):
         parquet(base / name / "000.parquet", [conversation(f"What is {i} + 1?", f"<think>one more</think>{i + 1}") for i in range(20)])
     for name, suffix in [("ai2d", ".png"), ("docvqa", ".png"), ("clevr", ".jpg"), ("geo", ".jpg")]:
-        write_pictures(base / name / "images", 3, suffix)
+        shard(base / name / f"{name}.tar", suffix=suffix)
         with open(base / name / f"{name}.csv", "w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["image", "question", "solution"])
-            rows.writerows([[i, "What, if anything, is it?", f"<think>look</think>kind {i}"] for i in range(3)])
+            rows.writerows([[f"{i:05}{suffix}", "What, if anything, is it?", f"<think>look</think>kind {i}"] for i in range(6)])
     for file, folder in [("llava_v1_5_mix665k", "llava_images"), ("clevr_complex", "clevr_complex_images"), ("geo170k", "geo170k_images")]:
         write_pictures(base / folder, 3, ".jpg")
         (base / f"{file}.json").write_text(json.dumps([{"image": f"{i}.jpg", "conversations": [
@@ -199,10 +199,11 @@ def small_sources(value, path):
     overrides = [o for key, part in value.items() for o in small_sources(part, f"{path}.{key}")]
     if "{" in value.get("path", ""):
         overrides.append(f"{path}.path=" + re.sub(r"\{(\d+)\.\.\d+\}", r"\1", value["path"]))
+    if "workers" in value:
         overrides.append(f"{path}.workers=1")
     if "tokenizer" in value:
         overrides.append(f"{path}.tokenizer={POCKET}/mmada")
-    if "captions" in value:
+    if "captions" in value and not value["captions"].endswith(".csv"):
         overrides.append(f"{path}.captions=" + value["captions"].removesuffix(".json") + ".json")
     return overrides
 
