@@ -37,10 +37,10 @@ void take_all_memory() {
   for (std::list<std::string> taken;;) taken.emplace_back(size_t{64} << 20, 'x');
 }
 
-int recurse(volatile int depth) {
+int recurse(int depth) {
   volatile char frame[4096] = {};
-  if (depth == 0) return 0;
-  return frame[depth % 4096] + recurse(depth + 1) + depth;
+  if (frame[depth % 4096] != 0) return 0;
+  return recurse(depth + 1) + frame[depth % 4096];
 }
 
 void deadlock() {

@@ -35,7 +35,9 @@ std::string texts(const std::string& name, int64_t count, int64_t broken = -1) {
 }
 
 FlowBatches batches(const std::string& path, int64_t micro_batches = 1, const Group& group = {}) {
-  const std::string others = texts("flow_batches_others", 60);
+  const std::string others = group.rank() == 0 ? texts("flow_batches_others", 60)
+                                               : std::string(MMADA_TEST_TMP "/flow_batches_others.jsonl");
+  group.barrier();
   const Json json =
       Json::parse(R"({"flows": [{"flow": "lm", "rows": 2, "source": {"type": "jsonl", "shuffle": false}},
                                               {"name": "more", "flow": "lm", "rows": 3, "source": {"type": "jsonl"}}]})");
