@@ -96,14 +96,16 @@ TEST_CASE("steps of every rank, from where the last ones ended", "[.steps]") {
                 last = std::atoi(std::getenv("MMADA_TEST_LAST"));
   if (first > 0) restore(stream, read_json_file(position));
   std::ofstream rows(cat(MMADA_TEST_TMP "/flow_batches_rows-", first, "-", group.rank()));
-  for (int64_t step = first; step < last; ++step)
-    for (const FlowBatch& batch : stream.take(step).front())
+  for (int64_t step = first; step < last; ++step) {
+    const auto taken = stream.take(step);
+    for (const FlowBatch& batch : taken.front())
       for (const NoisedRow& row : batch.rows) {
         rows << batch.flow->name << ": ";
         for (const int64_t id : row.clean)
           if (id < 128) rows << static_cast<char>(id);
         rows << "\n";
       }
+  }
   group.barrier();
   if (group.rank() == 0) write_file(position, stream.state().dump());
 }

@@ -112,15 +112,21 @@ def test_a_storm_of_failures_ends_with_the_weights_of_the_undisturbed_run(config
     print(f"{failures} failures in {steps} steps: weights bit-equal, {wall:.0f} s; {re.search('goodput .*', log).group()}")
 
 
-def wait_until_pending(process, signals):
-    """Signals that were sent to a stopped process, or by its parent."""
-    wanted, deadline = sum(1 << (number - 1) for number in signals), time.monotonic() + 10
-    while time.monotonic() < deadline:
-        pending = re.search(r"^ShdPnd:\s*(\w+)", open(f"/proc/{process}/status").read(), re.M)
-        if int(pending.group(1), 16) & wanted == wanted:
-            return
+def wait_until(process, condition):
+    """Of a process's status."""
+    deadline = time.monotonic() + 10
+    while not condition(status := open(f"/proc/{process}/status").read()):
+        assert time.monotonic() < deadline, status
         time.sleep(0.002)
-    pytest.fail(f"{signals} did not arrive")
+
+
+def is_stopped(status):
+    return re.search(r"^State:\s*T", status, re.M)
+
+
+def has_pending(signals):
+    wanted = sum(1 << (number - 1) for number in signals)
+    return lambda status: int(re.search(r"^ShdPnd:\s*(\w+)", status, re.M).group(1), 16) & wanted == wanted
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -129,12 +135,14 @@ def test_a_second_request_ends_the_run_at_once_with_130(config, tmp_path, proces
     wait_for_step(process, tmp_path, 1)
     ranks = descendants(process.pid) if processes > 1 else [process.pid]
     requests = [signal.SIGTERM, signal.SIGINT]
-    for rank in ranks:
+    for rank in ranks:  # both requests are there before the first one can be followed, with a save
         os.kill(rank, signal.SIGSTOP)
+        wait_until(rank, is_stopped)
     for request in requests:
         process.send_signal(request)
-    for rank in ranks:  # both are there before the first one can be followed, with a save
-        wait_until_pending(rank, requests)
+    for rank in ranks:
+        wait_until(rank, has_pending(requests))
+    for rank in ranks:
         os.kill(rank, signal.SIGCONT)
     process.communicate(timeout=60)
     assert process.returncode == 130
