@@ -8,7 +8,12 @@
 
 namespace mmada {
 FlowBatches::FlowBatches(BatchPlan plan, SampleEncoder encoder, const Group& group)
-    : plan_(std::move(plan)), encoder_(std::move(encoder)), rank_(group.rank()), processes_(group.size()) {
+    : plan_(std::move(plan)),
+      encoder_(std::move(encoder)),
+      rank_(group.rank()),
+      processes_(group.size()),
+      ahead_(
+          "rows", [this](int64_t step) { return draw(step); }, plan_.steps) {
   for (const auto& phase : plan_.flows.all())
     for (const FlowConfig& flow : phase) source_of(flow);
   taken_ = positions();
@@ -60,21 +65,11 @@ std::vector<FlowBatches::MicroBatch> FlowBatches::draw(int64_t step) {
 }
 
 std::vector<FlowBatches::MicroBatch> FlowBatches::take(int64_t step) {
-  const auto begin = [this](int64_t next) {
-    drawn_ = std::async(std::launch::async, [this, next] { return draw(next); });
-    ahead_ = next;
-  };
-  if (!drawn_.valid()) begin(step);
-  MMADA_CHECK(ahead_ == step, "training: found the rows of step ", ahead_, " drawn, expected those of step ",
-              step);
-  std::vector<MicroBatch> batches = drawn_.get();
-  taken_ = positions();
-  if (step + 1 < plan_.steps) begin(step + 1);
-  return batches;
+  return ahead_.take(step, [this] { taken_ = positions(); });
 }
 
 SampleEncoder& FlowBatches::encoder() {
-  if (drawn_.valid()) drawn_.wait();
+  ahead_.wait();
   return encoder_;
 }
 
@@ -87,8 +82,7 @@ Json FlowBatches::positions() const {
 Json FlowBatches::state() const { return taken_; }
 
 void FlowBatches::restore(Fields& positions) {
-  if (drawn_.valid()) drawn_.wait();
-  drawn_ = {};
+  ahead_.forget();
   for (auto& [key, source] : sources_) {
     const Json& position = positions.raw(key);
     if (position.is_null()) positions.fail(key, "nothing", "the data position of this flow");

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "mmada/data/sample.h"
 #include "mmada/distributed/group.h"
+#include "mmada/trainer/drawn_ahead.h"
 #include "mmada/trainer/flow_rows.h"
 #include "mmada/trainer/sample_encoder.h"
 
@@ -25,18 +25,14 @@ struct BatchPlan {
 
 /// This process's rows of each step, one batch a flow in each micro-batch, without the targets' weights.
 ///
-/// Rows are read, encoded and noised beside the training: taking a step's rows begins with those of the next,
-/// in another thread. It shows nowhere: the rows of a step are a function of its number and of the sources'
-/// positions, state() is the position behind the rows that were taken, and an error comes out where its rows
-/// are taken.
+/// Rows are read, encoded and noised beside the training (DrawnAhead): those of a step are a function of its
+/// number and of the sources' positions, and state() is the position behind the rows that were taken.
 class FlowBatches {
  public:
   using MicroBatch = std::vector<FlowBatch>;  ///< in the order of the step's flows
 
   /// Opens every source, so that a mistake in one shows before the first step.
   FlowBatches(BatchPlan plan, SampleEncoder encoder, const Group& group);
-  FlowBatches(const FlowBatches&) = delete;
-  FlowBatches& operator=(const FlowBatches&) = delete;
 
   /// The rows of a step, each micro-batch's; they refer to plan().
   std::vector<MicroBatch> take(int64_t step);
@@ -59,9 +55,8 @@ class FlowBatches {
   SampleEncoder encoder_;
   int64_t rank_ = 0, processes_ = 1;
   std::map<std::string, std::unique_ptr<SampleSource>> sources_;  ///< by FlowConfig::source_key
-  Json taken_;                                  ///< positions behind the rows that were taken
-  int64_t ahead_ = -1;                          ///< the step that is drawn ahead
-  std::future<std::vector<MicroBatch>> drawn_;  ///< last, as its end waits for the thread
+  Json taken_;  ///< positions behind the rows that were taken
+  DrawnAhead<std::vector<MicroBatch>> ahead_;
 };
 
 }  // namespace mmada

@@ -9,7 +9,6 @@
 #include <cmath>
 
 #include "mmada/core/check.h"
-#include "mmada/trainer/sample_encoder.h"
 #include "mmada/vision/contact_sheet.h"
 
 namespace mmada {
@@ -38,13 +37,11 @@ MetricValues terms(const TokenizerLoss& loss) {
 }  // namespace
 
 TokenizerStep::TokenizerStep(Magvit2 tokenizer, std::unique_ptr<SampleSource> source, const Options& options)
-    : tokenizer_(std::move(tokenizer)),
-      source_(std::move(source)),
-      beginning_(source_->state()),
-      options_(options) {
+    : tokenizer_(std::move(tokenizer)), options_(options), pictures_(std::move(source), options.pictures) {
   const int64_t factor = tokenizer_.config().factor();
-  MMADA_CHECK(options_.resolution % factor == 0, "image tokenizer training: found resolution ",
-              options_.resolution, ", expected a multiple of ", factor);
+  const int64_t resolution = options_.pictures.resolution;
+  MMADA_CHECK(resolution % factor == 0, "image tokenizer training: found resolution ", resolution,
+              ", expected a multiple of ", factor);
   const at::TensorOptions weights = tokenizer_.options();
   if (options_.loss.lpips > 0)
     perceptual_ = load_lpips(options_.loss.lpips_from,
@@ -54,7 +51,7 @@ TokenizerStep::TokenizerStep(Magvit2 tokenizer, std::unique_ptr<SampleSource> so
     AdversarialOptions adversarial = *options_.loss.adversarial;
     adversarial.lecam_decay =
         std::pow(adversarial.lecam_decay, 1.0 / static_cast<double>(options_.micro_batches));
-    adversary_.emplace(adversarial, weights, options_.seed);
+    adversary_.emplace(adversarial, weights, options_.pictures.seed);
   }
   for (const TrainedTensor& parameter : parameters()) parameter.tensor.set_requires_grad(true);
 }
@@ -78,53 +75,14 @@ at::Tensor TokenizerStep::last_layer() const {
   return found->second;
 }
 
-at::Tensor TokenizerStep::stack(const std::vector<at::Tensor>& pictures) const {
-  return at::stack(pictures).to(tokenizer_.options());
-}
-
-at::Tensor TokenizerStep::picture(const Sample& sample) const {
-  return image_to_tensor(sample.image, options_.resolution, options_.resolution,
-                         sample.fit.value_or(options_.fit));
-}
-
-/// The source's first pictures, in a resumed run too; its position stays.
-at::Tensor TokenizerStep::held_pictures() const {
-  const Json position = source_->state();
-  source_->restore(beginning_);
-  std::vector<at::Tensor> pictures;
-  for (int64_t i = 0; i < kHeldPictures; ++i) pictures.push_back(picture(source_->next()));
-  source_->restore(position);
-  return stack(pictures);
-}
-
-/// The next pictures, as augmented; `first` is the number of the first one in the whole run.
-at::Tensor TokenizerStep::training_pictures(int64_t first) {
-  std::vector<at::Tensor> pictures;
-  const int64_t side = options_.resolution;
-  for (int64_t i = 0; i < options_.rows; ++i) {
-    const Sample sample = source_->next();
-    MMADA_CHECK(!options_.random_crop || sample.fit.value_or(Fit::kClip) == Fit::kClip,
-                "image tokenizer training: found a source with the fit ", fit_name(*sample.fit),
-                " beside `random_crop`, expected clip: the others leave nothing to cut");
-    Rng rng(options_.seed, "augment", static_cast<uint64_t>(first + i));
-    Cut cut;
-    if (options_.random_crop) cut.across = rng.uniform(), cut.down = rng.uniform();
-    const bool mirrored = options_.flip && rng.uniform() < 0.5;
-    const at::Tensor pixels =
-        options_.random_crop ? cut_to_tensor(sample.image, side, side, cut) : picture(sample);
-    pictures.push_back(mirrored ? pixels.flip({2}) : pixels);
-  }
-  return stack(pictures);
-}
-
 void TokenizerStep::micro_batch(int64_t step, int64_t micro, double share, StepReport* report) {
   const double progress =
       std::min(1.0, static_cast<double>(step) / static_cast<double>(options_.max_train_steps));
   const int64_t batch = step * options_.micro_batches + micro;
   const auto begin = std::chrono::steady_clock::now();
-  const at::Tensor images = training_pictures(batch * options_.rows);
+  const at::Tensor images = pictures_.take(batch).to(tokenizer_.options());
   report->data_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  Rng rng(options_.seed, "soften", static_cast<uint64_t>(batch));
+  Rng rng(options_.pictures.seed, "soften", static_cast<uint64_t>(batch));
   const TokenizerLoss loss =
       tokenizer_loss(tokenizer_, images, options_.loss, progress, rng, perceptual_ ? &*perceptual_ : nullptr);
   MetricValues values = terms(loss);
@@ -143,16 +101,16 @@ void TokenizerStep::micro_batch(int64_t step, int64_t micro, double share, StepR
 
 StepReport TokenizerStep::compute(int64_t step) {
   StepReport report;
-  const int64_t side = options_.resolution / tokenizer_.config().factor();
+  const int64_t side = options_.pictures.resolution / tokenizer_.config().factor();
   for (int64_t micro = 0; micro < options_.micro_batches; ++micro)
     micro_batch(step, micro, 1.0 / static_cast<double>(options_.micro_batches), &report);
-  report.rows = options_.micro_batches * options_.rows;
+  report.rows = options_.micro_batches * options_.pictures.rows;
   report.tokens = report.rows * side * side;
   return report;
 }
 
 Json TokenizerStep::state() const {
-  Json state = {{"source", source_->state()}};
+  Json state = {{"source", pictures_.state()}};
   if (adversary_) state["adversary"] = adversary_->state();
   return state;
 }
@@ -161,7 +119,7 @@ void TokenizerStep::restore(const Json& state) {
   Fields fields(state, "state.json", "train_step");
   const Json& position = fields.raw("source");
   if (position.is_null()) fields.fail("source", "nothing", "the data position");
-  source_->restore(position);
+  pictures_.restore(position);
   if (adversary_) adversary_->restore(fields.object("adversary"));
   fields.finish();
 }
@@ -192,7 +150,7 @@ MetricValues TokenizerStep::measure(const at::Tensor& codes_Bhw, const at::Tenso
 
 Evaluation TokenizerStep::evaluate(int64_t) {
   const at::NoGradGuard no_grad;
-  if (!held_.defined()) held_ = held_pictures();
+  if (!held_.defined()) held_ = pictures_.first(kHeldPictures).to(tokenizer_.options());
   const at::Tensor codes = tokenizer_.encode(held_);
   const at::Tensor decoded = tokenizer_.decode(codes).clamp(-1, 1);
   std::vector<Image> sheet;  // the pictures above what became of them

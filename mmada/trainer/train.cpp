@@ -52,15 +52,17 @@ TokenizerStep make_tokenizer_step(Fields& fields, const Common& common) {
   const uint64_t seed = common.trainer.seed;
   options.micro_batches = common.trainer.gradient_accumulation_steps;
   options.max_train_steps = common.trainer.max_train_steps;
-  options.seed = seed;
   options.loss = parse_tokenizer_loss(fields.object("loss"));
   Fields dataset = fields.object("dataset");
-  options.rows = dataset.integer("rows", 1, kMaxTokens, options.rows);
-  options.resolution = dataset.integer("resolution", 1, kMaxSide, options.resolution);
-  options.fit = fit_from_name(dataset.choice("fit", {"clip", "squash", "pad"}, "clip"));
-  options.random_crop = dataset.boolean("random_crop", options.random_crop);
-  options.flip = dataset.boolean("flip", options.flip);
-  if (options.random_crop && options.fit != Fit::kClip)
+  TrainingPictures::Options& pictures = options.pictures;
+  pictures.seed = seed;
+  pictures.batches = options.max_train_steps * options.micro_batches;
+  pictures.rows = dataset.integer("rows", 1, kMaxTokens, pictures.rows);
+  pictures.resolution = dataset.integer("resolution", 1, kMaxSide, pictures.resolution);
+  pictures.fit = fit_from_name(dataset.choice("fit", {"clip", "squash", "pad"}, "clip"));
+  pictures.random_crop = dataset.boolean("random_crop", pictures.random_crop);
+  pictures.flip = dataset.boolean("flip", pictures.flip);
+  if (pictures.random_crop && pictures.fit != Fit::kClip)
     dataset.fail("random_crop", "true beside another fit", "fit \"clip\": the others leave nothing to cut");
   const Json& source = dataset.raw("source");
   if (!source.is_object()) dataset.fail("source", "no object", "a source such as {\"type\": \"shapes\"}");
