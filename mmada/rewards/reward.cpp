@@ -68,6 +68,9 @@ RewardSet::RewardSet(const Json& list, const std::string& source, const std::str
   }
 }
 
+/// Sums of squares of weighted scores have to be numbers yet.
+constexpr double kLargestScore = 1e30;
+
 /// Finite scores, as many as samples; or what the member's policy makes of its failure.
 Scores RewardSet::judge(Member& member, std::span<const RewardSample> samples,
                         std::vector<std::string>* failures) {
@@ -76,8 +79,9 @@ Scores RewardSet::judge(Member& member, std::span<const RewardSample> samples,
     if (scores.size() != samples.size())
       throw RewardFailure(cat("found ", scores.size(), " scores, expected ", samples.size()));
     for (const auto& score : scores)
-      if (score && !std::isfinite(*score))
-        throw RewardFailure(cat("found a score of ", *score, ", expected a finite one"));
+      if (score && !(std::abs(*score) <= kLargestScore))
+        throw RewardFailure(cat("found a score of ", *score, ", expected a finite one of at most ",
+                                kLargestScore, " in size"));
     member.failures_in_a_row = 0;
     return scores;
   } catch (const RewardFailure& failure) {

@@ -34,7 +34,7 @@ class RewardFailure : public Error {
   using Error::Error;
 };
 
-/// Judges responses (SPEC 7.1). Scores are finite.
+/// Judges responses (SPEC 7.1). Scores are finite, and of at most 1e30 in size.
 class Reward {
  public:
   virtual ~Reward() = default;

@@ -85,6 +85,7 @@ class Bad : public mmada::plugin::Reward {
       for (std::atomic<int> i = 0;; ++i) continue;
     if (do_ == "nan") scores[0] = std::nan("");
     if (do_ == "infinity") scores[0] = INFINITY;
+    if (do_ == "huge") scores[0] = 1e308;
     if (do_ == "count") scores.pop_back();
     if (do_ == "stdout") write_much(STDOUT_FILENO);
     if (do_ == "stderr") write_much(STDERR_FILENO);
