@@ -14,9 +14,9 @@
 namespace mmada {
 namespace {
 
-size_t index_of(const std::vector<FlowConfig>& flows, const std::string& name) {
+int64_t index_of(const std::vector<FlowConfig>& flows, const std::string& name) {
   const auto same = std::ranges::find_if(flows, [&](const FlowConfig& flow) { return flow.name == name; });
-  return static_cast<size_t>(same - flows.begin());
+  return same - flows.begin();
 }
 
 bool has_targets(const RowGroup& group) {
@@ -101,7 +101,7 @@ StepReport SftStep::compute(int64_t step) {
   data_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const std::vector<double> targets = weigh(flows, &batches);
   transformer().shards().release_all();  // the optimizer has changed the shards
-  std::vector<double> sums(flows.size());
+  const at::Tensor sums = zero_sums(std::ssize(flows));
   int64_t tokens = 0;
   double flops = 0;
   for (const std::vector<RowGroup>& micro : passes(batches))
@@ -112,11 +112,12 @@ StepReport SftStep::compute(int64_t step) {
       }
       const Losses losses = weighted_losses(token_logprobs(transformer()), {rows});
       losses.total.backward();
-      for (const LossPart& part : losses.parts) sums[index_of(flows, part.flow)] += part.loss.item<double>();
+      for (const LossPart& part : losses.parts)
+        sums.select(0, index_of(flows, part.flow)).add_(part.loss.detach());
       tokens += rows.rows.ids_BT.numel();
       flops += training_flops(transformer().config(), rows);
     }
-  StepReport done = report(flows, std::move(sums), tokens, flops);
+  StepReport done = report(flows, read_sums(sums), tokens, flops);
   add_masking_rate(flows, targets, &done);
   return done;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "mmada/trainer/transformer_step.h"
 
+#include <ATen/ATen.h>
+
 #include "mmada/model/peft_adapter.h"
 
 namespace mmada {
@@ -22,6 +24,16 @@ Model TransformerStep::whole_model(bool keep) const {
   Model model = network_.model;
   model.transformer = transformer().whole(weights(), keep);
   return model;
+}
+
+at::Tensor TransformerStep::zero_sums(int64_t count) const {
+  return at::zeros({count}, weights().dtype(at::kDouble).requires_grad(false));
+}
+
+std::vector<double> TransformerStep::read_sums(const at::Tensor& sums) {
+  const at::Tensor host = sums.cpu();
+  const auto* first = host.const_data_ptr<double>();
+  return {first, first + host.numel()};
 }
 
 void TransformerStep::add_lora_base(Json* state) const {

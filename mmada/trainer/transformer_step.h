@@ -34,6 +34,11 @@ class TransformerStep : public TrainStep {
   /// The model with all weights in one place. Every process calls it; where `keep` is false they are empty.
   Model whole_model(bool keep) const;
 
+  /// Sums of a step's passes, on the device. They are read together at its end, for the host then waits for
+  /// all that the device was given.
+  at::Tensor zero_sums(int64_t count) const;
+  static std::vector<double> read_sums(const at::Tensor& sums);
+
   /// What adapters stand on, as "lora_base" of the state; nothing where there are none.
   void add_lora_base(Json* state) const;
   void check_lora_base(Fields& state) const;

@@ -181,7 +181,7 @@ StepReport UniGrpoStep::compute(int64_t step) {
   const std::vector<PolicyRow> rows = rows_of(own_responses(), update);
   const auto passes = policy_passes(rows, options_.tokens_per_pass, model().layout);
   const int64_t most = group().largest({std::ssize(passes)}).front();
-  std::vector<double> sums(5);
+  const at::Tensor sums = zero_sums(5);
   int64_t tokens = 0;
   for (int64_t i = 0; i < most; ++i) {
     if (i >= std::ssize(passes)) {
@@ -194,10 +194,10 @@ StepReport UniGrpoStep::compute(int64_t step) {
     found.loss.backward();
     const at::Tensor* values[] = {&found.loss, &found.kl, &found.ratio, &found.clipped_low,
                                   &found.clipped_high};
-    for (size_t k = 0; k < sums.size(); ++k) sums[k] += values[k]->item<double>();
+    for (int64_t k = 0; k < sums.size(0); ++k) sums.select(0, k).add_(values[k]->detach());
     tokens += pass.rows.ids_BT.numel();
   }
-  const StepReport done = report(update, std::move(sums), tokens);
+  const StepReport done = report(update, read_sums(sums), tokens);
   if (update + 1 == updates()) phase_.reset();
   return done;
 }
