@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <ostream>
 
 #include "mmada/core/version.h"
@@ -22,17 +23,13 @@ bool newer_format(const Json& state) {
   return version != state.end() && version->is_number_integer() && version->get<int64_t>() > kFormatVersion;
 }
 
-/// The step of a checkpoint, by its folder's name where state.json does not say.
+/// The step of a checkpoint; by its folder's name where state.json need not be what was saved.
 int64_t step_of(const std::string& path, bool allow_partial) {
+  if (allow_partial)
+    if (const auto named = checkpoint_step(path)) return *named;
   const std::string source = path + "/state.json";
-  try {
-    const Json state = read_json_file(source, kLargeJson);
-    return Fields(state, source).integer("step", 0, kMaxSteps);
-  } catch (const Error&) {
-    const auto named = checkpoint_step(path);
-    if (!allow_partial || !named) throw;
-    return *named;
-  }
+  const Json state = read_json_file(source, kLargeJson);
+  return Fields(state, source).integer("step", 0, kMaxSteps);
 }
 
 }  // namespace
@@ -58,7 +55,10 @@ void Trainer::restore(const std::string& path, int64_t step) {
   if (missing.moments) optimizer_.forget_moments();
   if (missing.averages) optimizer_.forget_averages();
   optimizer_.publish();
-  for (const std::string& reason : missing.reasons) notice("not there: " + reason);
+  constexpr size_t kNamed = 8;
+  for (size_t i = 0; i < std::min(kNamed, missing.reasons.size()); ++i)
+    notice("not there: " + missing.reasons[i]);
+  if (missing.reasons.size() > kNamed) notice(cat("not there: ", missing.reasons.size() - kNamed, " more"));
   if (!known)
     notice(
         "the data's positions, and what else state.json should say, begin anew where they could not be read");
