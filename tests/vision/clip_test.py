@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""CLIP equals transformers' on random weights: features in fp64, pixels by its Pillow processor, ids by the tokenizers package."""
+"""CLIP equals transformers' on random weights: features in fp64, pixels by its Pillow processor, ids by the tokenizers package.
+MMADA_FULL=1: at ViT-L/14's size too, of which otherwise names, shapes and finite features are looked at."""
 import json
 import os
 import random
@@ -12,6 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from large_weights import doubled, narrow_weights, spread, write_tensors
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 from transformers import CLIPConfig, CLIPModel
@@ -19,6 +22,7 @@ from transformers.image_transforms import get_resize_output_image_size
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 PROBE = os.environ["MMADA_CLIP_PROBE"]
+FULL = os.environ.get("MMADA_FULL") == "1"
 START, END = "<|startoftext|>", "<|endoftext|>"
 POSITIONS = 21
 TEXTS = ["A large Red square", "", "a  cat,\n\tisn't it?", "Ünïcödé ẅïth 3 ① ½ İstanbul \u4e2d\u6587 😀 e\u0301", " ".join(["long words"] * 40),
@@ -40,8 +44,8 @@ class Processor(CLIPImageProcessorPil):
         return np.asarray(picture).transpose(2, 0, 1)
 
 
-def make_tokenizer():
-    """As CLIP's tokenizer.json is put together, over a small vocabulary; the marks have the highest ids."""
+def make_tokenizer(size=0):
+    """As CLIP's tokenizer.json is put together, over a small vocabulary or `size` ids; the marks have the highest."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
     words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
@@ -53,7 +57,9 @@ def make_tokenizer():
     tokenizer.train_from_iterator(TEXTS * 3, trainer)
     file = json.loads(tokenizer.to_str())
     vocabulary = file["model"]["vocab"]
-    for token in [unit + "</w>" for unit in pre_tokenizers.ByteLevel.alphabet()] + [START, END]:
+    for token in [unit + "</w>" for unit in pre_tokenizers.ByteLevel.alphabet()]:
+        vocabulary.setdefault(token, len(vocabulary))
+    for token in [f"<{i}>" for i in range(len(vocabulary), size - 2)] + [START, END]:
         vocabulary.setdefault(token, len(vocabulary))
     file["model"]["unk_token"] = END
     file["added_tokens"] = [{"id": vocabulary[token], "content": token, "single_word": False, "lstrip": False, "rstrip": False,
@@ -76,15 +82,9 @@ def make_model(kind, vocabulary):
                   "layer_norm_eps": 1e-3}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=image, projection_dim=20)).eval()
     generator = torch.Generator().manual_seed(3)
-    for name, weight in model.named_parameters():  # far from the initial ones, where attention is even and biases are zero
+    for name, weight in model.named_parameters():
         with torch.no_grad():
-            weight.normal_(generator=generator)
-            if "norm" in name and name.endswith("weight"):
-                weight.mul_(0.2).add_(1)
-            elif weight.dim() > 1 and "embedding" not in name:
-                weight.mul_(1.5 / weight[0].numel() ** 0.5)
-            else:
-                weight.mul_(0.3)
+            spread(name, weight.normal_(generator=generator), weight.shape)
     return model
 
 
@@ -184,3 +184,62 @@ def test_missing_and_foreign_tensors_are_one_message(folder, tmp_path):
     save_file(tensors, copy / "model.safetensors")
     message = probe(copy, tmp_path)
     assert "text_projection.weight" in message and "text_model.more" in message
+
+
+def published_config(embedding, text, image):
+    """The config.json of a model of OpenAI's: (hidden_size, intermediate_size, heads, layers), and patch_size of the picture's."""
+    common = {"_name_or_path": "", "add_cross_attention": False, "architectures": None, "attention_dropout": 0.0, "dropout": 0.0,
+              "hidden_act": "quick_gelu", "initializer_factor": 1.0, "initializer_range": 0.02, "layer_norm_eps": 1e-05,
+              "projection_dim": embedding, "torch_dtype": None, "transformers_version": "4.16.0.dev0"}
+    sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "patch_size")
+    return {"architectures": ["CLIPModel"], "initializer_factor": 1.0, "logit_scale_init_value": 2.6592, "model_type": "clip",
+            "projection_dim": embedding, "text_config_dict": None, "torch_dtype": "float32", "transformers_version": None,
+            "vision_config_dict": None,
+            "text_config": common | {"bos_token_id": 0, "eos_token_id": 2, "max_position_embeddings": 77, "pad_token_id": 1,
+                                     "model_type": "clip_text_model", "vocab_size": 49408} | dict(zip(sizes, text)),
+            "vision_config": common | {"bos_token_id": None, "eos_token_id": None, "image_size": 224, "pad_token_id": None,
+                                       "model_type": "clip_vision_model"} | dict(zip(sizes, image))}
+
+
+# sizes and numbers of weights of openai/clip-vit-base-patch32 and openai/clip-vit-large-patch14
+PUBLISHED = {"B/32": (published_config(512, (512, 2048, 8, 12), (768, 3072, 12, 12, 32)), 151_277_313),
+             "L/14": (published_config(768, (768, 3072, 12, 12), (1024, 4096, 16, 24, 14)), 427_616_513)}
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_sizes_load_and_equal_transformers(kind, tmp_path):
+    config, count = PUBLISHED[kind]
+    sparse = kind == "L/14" and not FULL
+    root = tmp_path / "model"
+    root.mkdir()
+    (root / "config.json").write_text(json.dumps(config))
+    (root / "preprocessor_config.json").write_text(json.dumps({
+        "crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True, "feature_extractor_type": "CLIPFeatureExtractor",
+        "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "size": 224}))
+    tokenizer = make_tokenizer(49408)
+    tokenizer.save(str(root / "tokenizer.json"))
+    assert tokenizer.token_to_id(START) == 49406
+    with torch.device("meta"):
+        model = CLIPModel(CLIPConfig.from_pretrained(root)).eval()
+    assert sum(weight.numel() for weight in model.parameters()) == count
+    weights = narrow_weights(model)
+    places = {name: torch.arange(buffer.shape[1])[None] for name, buffer in model.named_buffers()}  # published, though no weights
+    assert set(places) == {"text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"}
+    write_tensors(root / "model.safetensors", weights | places, sparse)
+    texts, path = ["A large Red square", "a cat"], pictures(tmp_path)[-1]
+    found = probe(root, tmp_path, texts, [path])
+    (root / "model.safetensors").unlink()  # too large for a folder that pytest keeps
+    assert isinstance(found, dict), found
+    assert found["text"].shape == (2, config["projection_dim"]) and found["image"].shape == (1, config["projection_dim"])
+    assert all(features.isfinite().all() and features.std() > 0.01 for features in (found["text"], found["image"]))
+    if sparse:
+        return
+    pixels = Processor.from_pretrained(root)(Image.open(path), return_tensors="pt")["pixel_values"].double()
+    assert found["ids"].max() == 49407 and close(found["pixels"], pixels, 1e-6)
+    model.load_state_dict(doubled(weights), assign=True)
+    for name, buffer in places.items():
+        model.get_submodule(name.removesuffix(".position_ids")).position_ids = buffer
+    with torch.no_grad():
+        text = model.text_projection(model.text_model(found["ids"]).pooler_output)
+        image = model.visual_projection(model.vision_model(pixels).pooler_output)
+    assert close(found["text"], text) and close(found["image"], image)
