@@ -108,11 +108,10 @@ std::vector<RewardSample> batch(const std::string& prompt) {
   return {sample("abc"), sample("abcde")};  // the rewards answer with 3 and 5
 }
 
-RewardSet judge_with(const Json& reward, const std::string& policy) {
-  return {{{{"name", "judge"}, {"on_failure", policy}, {"give_up_after", 0}, {"reward", reward}},
-           {{"name", "form"}, {"reward", {{"type", "format"}}}}},
-          "run.json",
-          "rewards"};
+RewardSet judge_with(const Json& reward, const std::string& policy, const Json& more = Json::object()) {
+  Json judge = {{"name", "judge"}, {"on_failure", policy}, {"reward", reward}};
+  judge.update(more);
+  return {{judge, {{"name", "form"}, {"reward", {{"type", "format"}}}}}, "run.json", "rewards"};
 }
 
 const Scores kJudged = {3.0, 5.0};
@@ -149,7 +148,7 @@ void check_failure(RewardSet& set, const Mistake& mistake, const std::string& po
 void check_policy(const std::vector<Mistake>& mistakes, const std::string& policy) {
   for (const Mistake& mistake : mistakes) {
     INFO(mistake.name << ", " << policy);
-    RewardSet set = judge_with(mistake.reward, policy);
+    RewardSet set = judge_with(mistake.reward, policy, {{"give_up_after", 0}});
     const int rounds = kFull ? 50 : mistake.hangs && policy != "abstain" ? 1 : 2;
     for (int round = 0; round < rounds; ++round) {
       if (!mistake.hangs) CHECK((set.score(batch("judge")).parts[0].scores == kJudged));
