@@ -66,6 +66,19 @@ TEST_CASE("a worker gets samples as JSON lines on its own descriptor and answers
   std::filesystem::remove(path);
 }
 
+TEST_CASE("a worker has the address space that it was given, else as much as this process") {
+  const auto space = [](uint64_t most) {  // in KiB, by the shell's own word
+    ProcessReward reward({.command = {"/bin/sh", "-c",
+                                      "echo '{\"protocol\": 1}' >&3; read -r line <&3; "
+                                      "printf '{\"id\": 1, \"scores\": [%s, 0]}\\n' "
+                                      "$(ulimit -v | sed s/unlimited/-1/) >&3; read -r line <&3"},
+                          .most_memory = most});
+    return *reward.score(kTwo)[0];
+  };
+  CHECK(space(uint64_t{3} << 30) == 3 << 20);
+  CHECK(space(0) == -1);
+}
+
 TEST_CASE("what a worker prints does not disturb its answers") {
   ProcessReward reward = worker("echo noise; echo noise >&2; " + kRight);
   CHECK((reward.score(kTwo) == Scores{0.5, {}}));

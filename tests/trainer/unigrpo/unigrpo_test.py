@@ -4,6 +4,7 @@ import copy
 import glob
 import hashlib
 import json
+import math
 import os
 import signal
 import socket
@@ -106,6 +107,7 @@ def test_metrics_and_completions_tell_what_was_answered_and_what_it_was_worth(st
     assert first["clip_ratio/region_mean"] == first["clip_ratio/low_mean"] + first["clip_ratio/high_mean"]
     without_end = [answer["response"] for path in glob.glob(f"{straight}/rollouts/*/run-*.json") for answer in json.load(open(path))["responses"]]
     assert found[UPDATES + 1]["completions/clipped_ratio"] == pytest.approx(sum(not answer["ended"] for answer in without_end) / len(without_end))
+    assert 0.1 < first["entropy"] < math.log(8192)  # in nats; an even choice among the codes, the larger window
     assert "reward" not in found[2] and "reward" in found[UPDATES + 1]
     # the first update's policy is the one that answered and, as yet, the reference
     assert first["ratio"] == pytest.approx(1, abs=1e-5) and first["kl"] == pytest.approx(0, abs=1e-6)
