@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "mmada/core/check.h"
+#include "mmada/core/rng.h"
 #include "mmada/core/sha256.h"
 #include "mmada/distributed/gather.h"
 #include "mmada/trainer/unigrpo/sharded_rollout.h"
@@ -73,15 +74,35 @@ std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates(double* entropy) {
   return result;
 }
 
-/// Tells the weights apart: SHA-256 of each trained tensor's sum and sum of squares.
-std::string UniGrpoStep::fingerprint() {
-  Sha256 digest;
-  for (size_t unit = 0; unit < transformer().shards().units(); ++unit)
-    for (const auto& [name, tensor] : transformer().shards().whole(unit)) {
-      const at::Tensor x = tensor.to(at::kDouble);
-      const double sums[2] = {x.sum().item<double>(), x.square().sum().item<double>()};
-      digest.update(sums, sizeof sums);
+/// Tells the weights apart, by sums over the bits of all of them, once plain and once by their places. They
+/// are exact and in no order, so that they are the same for any number of processes, of which each adds its
+/// shard's.
+std::string UniGrpoStep::fingerprint() const {
+  constexpr int64_t kChunk = int64_t{1} << 24;
+  std::vector<at::Tensor> sums;
+  std::vector<uint64_t> keys;
+  for (const ShardSegment& segment : transformer().shards().segments()) {
+    const at::Tensor master = segment.master.detach();
+    const at::Tensor bits = master.view(master.element_size() == 8 ? at::kLong : at::kInt);
+    for (int64_t begin = 0; begin < bits.numel(); begin += kChunk) {
+      const at::Tensor part = bits.narrow(0, begin, std::min(kChunk, bits.numel() - begin)).to(at::kLong);
+      const int64_t first = segment.offset + begin + 1;
+      const at::Tensor places = at::arange(first, first + part.numel(), part.options());
+      sums.push_back(at::stack({part.sum(), (part * places).sum()}));
+      keys.push_back(stream_key(0, segment.name) | 1);
     }
+  }
+  uint64_t own[2] = {0, 0};
+  if (!sums.empty()) {
+    const at::Tensor host = at::stack(sums).cpu();
+    for (size_t i = 0; i < sums.size(); ++i)
+      for (size_t k = 0; k < 2; ++k)
+        own[k] += keys[i] * static_cast<uint64_t>(host.const_data_ptr<int64_t>()[2 * i + k]);
+  }
+  const at::Tensor all = at::from_blob(own, {2}, at::kLong);
+  group().all_reduce(all);
+  Sha256 digest;
+  digest.update(own, sizeof own);
   return hex(digest.digest()) + transformer().base_sha256();
 }
 

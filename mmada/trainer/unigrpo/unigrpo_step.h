@@ -59,7 +59,7 @@ class UniGrpoStep : public TransformerStep {
   const std::optional<RolloutPhase>& phase() const { return phase_; }
 
  private:
-  std::string fingerprint();
+  std::string fingerprint() const;
   template <class Work>
   auto with_policy(bool generates, const Work& work);
   int64_t updates() const { return options_.levels.updates; }
