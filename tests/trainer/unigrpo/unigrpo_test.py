@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 from safetensors.numpy import load_file
 
 PROGRAM = os.environ["MMADA_PROGRAM"]
@@ -210,6 +212,22 @@ def test_a_run_stopped_among_its_rollouts_keeps_them_and_goes_on_bit_for_bit(tmp
     before = kept[0].read_text()
     train(config, run, *flags, "--resume", run / f"checkpoint-{UPDATES}", "training.seed=4", f"training.max_train_steps={UPDATES + 1}")
     assert kept[0].read_text() != before
+
+
+def test_responses_are_known_by_all_of_the_weights_that_made_them_in_any_number_of_processes(config, tmp_path):
+    def made_by(run):
+        return {json.load(open(path))["key"].split()[1] for path in glob.glob(f"{run}/rollouts/*/run-*.json")}
+    swapped = tmp_path / "model"
+    shutil.copytree(POCKET / "mmada_rl_start", swapped)
+    tensors = safetensors.torch.load_file(swapped / "model.safetensors")
+    norm = tensors["model.transformer.ln_f.weight"]
+    norm[[0, 1]] = norm[[1, 0]]
+    assert norm[0] != norm[1]
+    safetensors.torch.save_file(tensors, swapped / "model.safetensors")
+    for name, start_from, processes in (("one", config, 1), ("three", config, 3), ("other", changed(tmp_path / "other.json", model={"from": str(swapped)}), 1)):
+        train(start_from, tmp_path / name, "--nproc", processes, "training.max_train_steps=1")
+    one, three, other = (made_by(tmp_path / name) for name in ("one", "three", "other"))
+    assert len(one) == 1 and three == one and other != one
 
 
 def test_a_reward_that_fails_ends_the_run_with_a_checkpoint_where_that_is_asked_for(tmp_path):
