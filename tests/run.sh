@@ -62,7 +62,7 @@ cmake --build "$build/reward_plugin"
 printf '[{"name": "colour", "reward": {"type": "plugin", "library": "%s"}}]\n' "$build/reward_plugin/colourfulness.so" >"$build/reward_plugin/rewards.json"
 printf '{"task": "t2i", "image": "scene.png"}\n' >"$build/reward_plugin/samples.jsonl"
 "$build/stage/bin/mmada" reward "$build/reward_plugin/rewards.json" "$build/reward_plugin/samples.jsonl" --images "$pocket" |
-  tee /dev/stderr | grep -q '"total":0[.]'
+  tee >(cat >&2) | grep -q '"total":0[.]'
 "$build/stage/bin/mmada" info
 
 stage "sanitizers"
