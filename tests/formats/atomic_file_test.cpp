@@ -47,7 +47,7 @@ TEST_CASE("without commit the old file stays and nothing is left behind") {
   CHECK(entries_of(folder) == 1);
 }
 
-TEST_CASE("two writers of one path do not share a temporary file; the last commit wins") {
+TEST_CASE("two writers of one path do not share a temporary file, the last commit wins") {
   const std::string folder = fresh_folder("atomic_two");
   AtomicFile first(folder + "/a.txt"), second(folder + "/a.txt");
   first.write("first");

@@ -41,7 +41,7 @@ TEST_CASE("presets are found by name") {
   CHECK_THROWS_AS(Compat::from_name("old"), UsageError);
 }
 
-TEST_CASE("t2i temperature: reference compounds 0.8, 0.48, 0.192; fixed falls linearly") {
+TEST_CASE("t2i temperature: reference compounds 0.8, 0.48, 0.192, fixed falls linearly") {
   const double expected_fixed[] = {0.8, 0.6, 0.4, 0.2, 0.0},
                expected_reference[] = {0.8, 0.48, 0.192, 0.0384, 0.0};
   for (int64_t step = 0; step < 5; ++step) {

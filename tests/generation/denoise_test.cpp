@@ -194,7 +194,7 @@ TEST_CASE("guided images take (1 + g) c - g u with the empty caption's prefix in
   CHECK(picture.ids.size() == conditional.size());
 }
 
-TEST_CASE("greedy generation ignores the seed; noisy generation does not") {
+TEST_CASE("greedy generation ignores the seed, noisy generation does not") {
   const Generator generate(tiny::random_model(6));
   const auto text = [&](uint64_t seed, bool greedy) {
     return generate
@@ -226,7 +226,7 @@ TEST_CASE("a picture whose codes are all given costs no forward pass") {
   CHECK(picture.nfe == 0);
 }
 
-TEST_CASE("logits_eos_inf never ends a text; confidence_eos_eot_inf ends it last") {
+TEST_CASE("logits_eos_inf never ends a text, confidence_eos_eot_inf ends it last") {
   std::vector<float> logits(100, 0.0f);
   logits[tiny::layout().eos] = 5.0f;
   logits[7] = 4.0f;

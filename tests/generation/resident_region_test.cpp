@@ -76,7 +76,7 @@ TEST_CASE("a picture is drawn behind reasoning that ended early on the device as
   CHECK(std::any_of(on_host.begin(), on_host.end(), [](const auto& row) { return row.nfe < 20; }));
 }
 
-TEST_CASE("rows of like settings share steps; a picture takes exactly its steps' forward passes") {
+TEST_CASE("rows of like settings share steps, a picture takes exactly its steps' forward passes") {
   struct Counter : Observer {
     bool wants_tokens() const override { return false; }
     void on_forward(const Work& work) override { total += work; }

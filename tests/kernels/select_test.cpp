@@ -90,7 +90,7 @@ TEST_CASE("noisy choices are the oracle's, alone or in chunks, and skipped noise
     }
 }
 
-TEST_CASE("rows of NaN, of -inf and with one NaN have no choice; -inf beside numbers is no harm") {
+TEST_CASE("rows of NaN, of -inf and with one NaN have no choice, -inf beside numbers is no harm") {
   Cpu problem(4, 40);
   for (int64_t i = 0; i < 40; ++i) problem.set(0, i, NAN), problem.set(1, i, -kInfinity);
   problem.set(2, 21, NAN);

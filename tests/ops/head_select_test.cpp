@@ -122,7 +122,7 @@ TEST_CASE("in double precision the confidence is the fp64 softmax to the last bi
         select_tokens(product_transposed(hidden, head()), group.params).confidence);
 }
 
-TEST_CASE("bf16 rows are chosen from bf16 logits; in the weights' dtype from the bf16 softmax of them") {
+TEST_CASE("bf16 rows are chosen from bf16 logits, in the weights' dtype from the bf16 softmax of them") {
   const at::Tensor hidden = normals({6, 24}, 7).to(at::kBFloat16), weight = head().to(at::kBFloat16);
   const at::Tensor logits = at::mm(hidden, weight.t());
   HeadRows group = rows();

@@ -24,7 +24,7 @@ TEST_CASE("scores of -inf are picked last") {
   CHECK(largest_scores(std::vector<double>{-infinity, 0.1, -infinity}, 2) == Indices{0, 1});
 }
 
-TEST_CASE("the strict cut remasks exactly k; the published one spares ties") {
+TEST_CASE("the strict cut remasks exactly k, the published one spares ties") {
   const std::vector<double> scores{0.3, 0.2, 0.2, 0.2, 0.1};
   CHECK(survivors_of_cut(scores, 2, false) == Indices{0, 1, 2});
   CHECK(survivors_of_cut(scores, 2, true) == Indices{0, 1, 2, 3});

@@ -52,7 +52,7 @@ RewardSample drawn(const std::string& prompt, int seed) {
 
 }  // namespace
 
-TEST_CASE("a picture's score is the network's, whatever shares its batch; without one there is none") {
+TEST_CASE("a picture's score is the network's, whatever shares its batch, without one there is none") {
   const std::string folder = image_reward_folder("image_reward_scores");
   const ImageRewardModel model = load_image_reward(folder);
   std::vector<RewardSample> samples = {drawn("a red square", 0), drawn("Blue", 1), drawn("a red square", 2),

@@ -241,7 +241,7 @@ TEST_CASE("reasoning is given about as often as asked") {
   CHECK(std::abs(given - 200) < 60);  // 5 standard deviations
 }
 
-TEST_CASE("what a sample shows is never masked; without reasoning neither is the padding") {
+TEST_CASE("what a sample shows is never masked, without reasoning neither is the padding") {
   const RowSettings s = settings();
   FlowConfig chat = flow(FlowKind::kLmChat, 1, 14);
   chat.text_noise.floor = 1.0;

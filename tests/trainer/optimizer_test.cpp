@@ -205,7 +205,7 @@ TEST_CASE("training goes on from 8-bit moments bit for bit") {
   CHECK(at::equal(second.parameters()[0].tensor, straight.parameters()[0].tensor));
 }
 
-TEST_CASE("norms keep wide moments; pieces within a block, and fp64, are refused 8-bit ones") {
+TEST_CASE("norms keep wide moments, pieces within a block, and fp64, are refused 8-bit ones") {
   const AdamW optimizer(parameters(), k8bit);
   for (const CheckpointTensor& state : optimizer.state())
     if (state.kind != "master")

@@ -36,7 +36,7 @@ ValidationOptions drawing() {
   return options;
 }
 
-TEST_CASE("a panel's prediction takes one step; a prompt's pictures take theirs, with and without guidance") {
+TEST_CASE("a panel's prediction takes one step, a prompt's pictures take theirs, with and without guidance") {
   StepCounter counter;
   const Generator generate = tiny::generator().observed({&counter});
   ValidationOptions options = drawing();

@@ -14,29 +14,39 @@
 namespace mmada {
 namespace {
 
+/// The step that chose a position's token, and which it was: an early stop writes over those behind its eos.
+struct Commit {
+  int32_t step = 0;
+  int64_t id = 0;
+};
+
 /// When each position of each row became a token.
 class CommitTrace final : public Observer {
  public:
   void on_step(const StepEvent& event) override {
-    for (const int64_t position : event.committed)
-      steps_[event.row][position] = static_cast<int32_t>(event.step);
+    for (const int64_t position : event.committed) {
+      const auto place = std::ranges::lower_bound(event.candidates, position) - event.candidates.begin();
+      commits_[event.row][position] = {static_cast<int32_t>(event.step),
+                                       event.proposals[static_cast<size_t>(place)]};
+    }
   }
-  const std::map<int64_t, int32_t>& of_row(int64_t row) { return steps_[row]; }
+  const std::map<int64_t, Commit>& of_row(int64_t row) { return commits_[row]; }
 
  private:
-  std::map<int64_t, std::map<int64_t, int32_t>> steps_;
+  std::map<int64_t, std::map<int64_t, Commit>> commits_;
 };
 
 /// Takes the row with its tokens and when they came, without the padding at its left, which attention never
 /// sees.
-void take_row(TokenIds ids, const std::map<int64_t, int32_t>& steps, int64_t image_pad, Response* response) {
+void take_row(TokenIds ids, const std::map<int64_t, Commit>& commits, int64_t image_pad, Response* response) {
   const auto begin = std::ranges::find_if(ids, [&](int64_t id) { return id != image_pad; });
   const int64_t cut = begin - ids.begin();
   ids.erase(ids.begin(), begin);
   response->ids = std::move(ids);
-  for (const auto& [position, step] : steps) {
+  for (const auto& [position, commit] : commits) {
+    response->ids[position - cut] = commit.id;
     response->tokens.push_back(position - cut);
-    response->commit_steps.push_back(step);
+    response->commit_steps.push_back(commit.step);
   }
 }
 
@@ -87,7 +97,14 @@ void Rollout::end_at_eos(Response* response) const {
   const auto first = std::ranges::find_if(tokens, [&](int64_t at) { return ids[at] == layout.eos; });
   response->ended = first != tokens.end();
   const int64_t kept = std::min<int64_t>(std::ssize(tokens), first - tokens.begin() + 1 + options_.eos_tail);
-  for (int64_t i = kept; i < std::ssize(tokens); ++i) ids[tokens[i]] = layout.mask;
+  if (response->ended) {  // an early stop has filled what the policy did not choose
+    int64_t next = first - tokens.begin();
+    for (int64_t at = *first; at < std::ssize(ids); ++at)
+      if (next < kept && tokens[next] == at)
+        ++next;
+      else
+        ids[at] = layout.mask;
+  }
   tokens.resize(kept);
   steps.resize(kept);
 }

@@ -160,6 +160,39 @@ TEST_CASE("responses of one prompt differ by their numbers alone") {
   CHECK(set.run({request}, {.seed = 6})[0].ids != same[0].ids);
 }
 
+TEST_CASE("an early stop adds nothing to a response, and takes nothing of it but steps") {
+  Setting set;
+  const Response all = set.run({{&set.text, &set.question, 0}}, {.eos_tail = 1000, .seed = 5})[0];
+  Model model = set.generator.model();
+  model.layout.eos = all.ids[all.tokens[4]];
+  set.generator = Generator(model);
+  int ended = 0, tails = 0;
+  for (const char* confidence : {"confidence", "random"})
+    for (const bool one_block : {false, true})
+      for (uint32_t number = 0; number < 24; ++number)
+        for (const int64_t tail : {0, 3}) {
+          INFO(confidence << ", " << one_block << ", " << number << ", tail " << tail);
+          const auto answer = [&](bool early) {
+            PromptStream stream = text_stream();
+            stream.text.confidence = confidence, stream.text.early_stop = early;
+            if (one_block) stream.text.block_length = 12, stream.text.steps = 12;
+            return set.run({{&stream, &set.question, number}}, {.eos_tail = tail, .seed = 5})[0];
+          };
+          const Response early = answer(true), late = answer(false);
+          CHECK(early.ended == late.ended);
+          if (tail == 0) {
+            CHECK(early.ids == late.ids);
+            CHECK(early.tokens == late.tokens);
+          }
+          for (int64_t i = all.tokens.front(); i < std::ssize(early.ids); ++i)
+            if (std::ranges::count(early.tokens, i) == 0) CHECK(early.ids[i] == model.layout.mask);
+          if (tail == 0) ended += early.ended;
+          tails += tail > 0 && early.ended && early.ids[early.tokens.back()] != model.layout.eos;
+        }
+  CHECK(ended > 8);
+  CHECK(tails > 0);
+}
+
 TEST_CASE("behind the first eos and its tail a row says nothing") {
   Setting set;
   const RolloutRequest request{&set.text, &set.question, 3};

@@ -89,7 +89,7 @@ TEST_CASE("gathers of weights for rollouts in every rank", "[.gathers]") {
 }
 
 TEST_CASE(
-    "whole weights are gathered once, before the first response, however many prompts and steps there are; "
+    "whole weights are gathered once, before the first response, however many prompts and steps there are, "
     "those "
     "in shards at every step") {
   CHECK(test::run_ranks("[.gathers]", 2) == 0);
