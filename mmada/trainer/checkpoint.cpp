@@ -109,7 +109,8 @@ std::optional<std::string> verify_checkpoint(const std::string& path, Wholeness 
     if (auto problem = compare(is_index)) return problem;
     const std::vector<std::string> shards = indexed_shards(path);
     const auto is_wanted = [&](const ListedFile& file) {
-      return wholeness == Wholeness::kEverything || std::ranges::count(shards, file.name) > 0;
+      const bool is_shard = std::ranges::count(shards, file.name) > 0;
+      return wholeness == Wholeness::kWeights ? is_shard : !is_index(file);
     };
     if (auto problem = compare(is_wanted)) return problem;
     for (const std::string& shard : shards)

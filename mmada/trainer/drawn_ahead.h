@@ -17,9 +17,10 @@ namespace mmada {
 template <class Batch>
 class DrawnAhead {
  public:
-  /// `what` the batches are of, for messages. Nothing is drawn ahead from number `count` on.
-  DrawnAhead(std::string what, std::function<Batch(int64_t number)> draw, int64_t count)
-      : what_(std::move(what)), draw_(std::move(draw)), count_(count) {}
+  /// `what` the batches are of and which `unit` they are numbered by, for messages. Nothing is drawn ahead
+  /// from number `count` on.
+  DrawnAhead(std::string what, std::string unit, std::function<Batch(int64_t number)> draw, int64_t count)
+      : what_(std::move(what)), unit_(std::move(unit)), draw_(std::move(draw)), count_(count) {}
   DrawnAhead(const DrawnAhead&) = delete;
   DrawnAhead& operator=(const DrawnAhead&) = delete;
 
@@ -27,8 +28,8 @@ class DrawnAhead {
   /// the source's position behind it.
   Batch take(int64_t number, const std::function<void()>& drawn) {
     if (!drawn_.valid()) begin(number);
-    MMADA_CHECK(ahead_ == number, "training: found the ", what_, " of step ", ahead_,
-                " drawn, expected those of step ", number);
+    MMADA_CHECK(ahead_ == number, "training: found the ", what_, " of ", unit_, " ", ahead_,
+                " drawn, expected those of ", unit_, " ", number);
     Batch batch = drawn_.get();
     drawn();
     if (number + 1 < count_) begin(number + 1);
@@ -50,7 +51,7 @@ class DrawnAhead {
     ahead_ = number;
   }
 
-  std::string what_;
+  std::string what_, unit_;
   std::function<Batch(int64_t)> draw_;
   int64_t count_, ahead_ = -1;
   std::future<Batch> drawn_;  ///< last, as its end waits for the thread

@@ -13,7 +13,7 @@ FlowBatches::FlowBatches(BatchPlan plan, SampleEncoder encoder, const Group& gro
       rank_(group.rank()),
       processes_(group.size()),
       ahead_(
-          "rows", [this](int64_t step) { return draw(step); }, plan_.steps) {
+          "rows", "step", [this](int64_t step) { return draw(step); }, plan_.steps) {
   for (const auto& phase : plan_.flows.all())
     for (const FlowConfig& flow : phase) source_of(flow);
   taken_ = positions();

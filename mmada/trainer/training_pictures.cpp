@@ -18,7 +18,7 @@ TrainingPictures::TrainingPictures(std::unique_ptr<SampleSource> source, const O
       beginning_(source_->state()),
       taken_(beginning_),
       ahead_(
-          "pictures", [this](int64_t batch) { return draw(batch); }, options.batches) {}
+          "pictures", "batch", [this](int64_t batch) { return draw(batch); }, options.batches) {}
 
 at::Tensor TrainingPictures::whole(const Sample& sample) const {
   return image_to_tensor(sample.image, options_.resolution, options_.resolution,

@@ -156,5 +156,22 @@ TEST_CASE("a prediction is bound by what takes longer, computing or moving") {
   CHECK(predict_speed(run).model_flops_utilization < 0.1);
 }
 
+TEST_CASE("a reference is one copy more of a process's shards where it lies, and one while it is asked") {
+  RunShape run = pocket(Recompute::kBlocks, 2);
+  const MemoryPlan none = memory_plan(run);
+  run.reference = true;
+  const MemoryPlan elsewhere = memory_plan(run);
+  run.reference_here = true;
+  const MemoryPlan here = memory_plan(run);
+  const int64_t shards = none.optimizer / 2;  // two moments of the masters' type
+  CHECK(none.reference + none.set_aside == 0);
+  CHECK(elsewhere.reference == 0);
+  CHECK(elsewhere.set_aside == shards);
+  CHECK(here.total() - elsewhere.total() == shards);
+  run.passes = {};  // nothing but log p is computed
+  const MemoryPlan asked = memory_plan(run);
+  CHECK(asked.total() - asked.parameters - asked.gradients - asked.optimizer == 2 * shards);
+}
+
 }  // namespace
 }  // namespace mmada

@@ -27,6 +27,10 @@ def test_a_run_leaves_losses_gate_and_published_models(config):
     raw, averaged = (load_file(f"{straight(config)}/checkpoint-{STEPS}/{n}/model.safetensors")
                      for n in ("unwrapped_model", "unwrapped_model_ema"))
     assert raw.keys() == averaged.keys() and any((raw[k] != averaged[k]).any() for k in raw)
+    for step, entry in found.items():
+        tokens = 2 * (2 if step <= 7 else 3) * 64  # two micro-batches of two pictures, or three, of 8 x 8 tokens
+        masked = entry["avg_masking_rate"] * tokens
+        assert masked == pytest.approx(round(masked)) and 1 <= masked <= tokens, (step, masked)
 
 
 def test_metrics_tell_memory_always_and_utilization_where_the_peak_is_known(config, tmp_path):
@@ -144,6 +148,8 @@ def test_a_dry_run_checks_and_plans_and_leaves_nothing(config, tmp_path):
     assert memory["total"] == sum(value for name, value in memory.items() if name != "total")
     assert 3.8 * memory["optimizer"] < alone["memory_bytes"]["optimizer"] < 4.01 * memory["optimizer"]
     assert alone["gathered_bytes"] == 0 < shared["gathered_bytes"]
+    assert 5e7 < alone["program_bytes"] < 1e9  # libraries, and no weight yet
+    assert plan(config, "device=cuda")["program_bytes"] == 0
     needs = alone["memory_bytes"]["total"] / 1e9
     train(config, "--dry-run", "--device-memory", 1.1 * needs)
     refused = train(config, "--dry-run", "--device-memory", 0.9 * needs, check=1)

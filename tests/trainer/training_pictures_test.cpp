@@ -55,5 +55,5 @@ TEST_CASE("batches of pictures are taken in their order") {
   TrainingPictures stream = pictures();
   stream.take(0);
   CHECK_THROWS_WITH(stream.take(2),
-                    Catch::Contains("found the pictures of step 1 drawn, expected those of step 2"));
+                    Catch::Contains("found the pictures of batch 1 drawn, expected those of batch 2"));
 }

@@ -24,11 +24,9 @@ struct Commit {
 class CommitTrace final : public Observer {
  public:
   void on_step(const StepEvent& event) override {
-    for (const int64_t position : event.committed) {
-      const auto place = std::ranges::lower_bound(event.candidates, position) - event.candidates.begin();
+    for (const int64_t position : event.committed)
       commits_[event.row][position] = {static_cast<int32_t>(event.step),
-                                       event.proposals[static_cast<size_t>(place)]};
-    }
+                                       event.ids[static_cast<size_t>(position)]};
   }
   const std::map<int64_t, Commit>& of_row(int64_t row) { return commits_[row]; }
 

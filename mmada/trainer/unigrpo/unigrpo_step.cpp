@@ -78,7 +78,7 @@ std::vector<at::Tensor> UniGrpoStep::logprobs_of_updates(double* entropy) {
 /// are exact and in no order, so that they are the same for any number of processes, of which each adds its
 /// shard's.
 std::string UniGrpoStep::fingerprint() const {
-  constexpr int64_t kChunk = int64_t{1} << 24;
+  constexpr int64_t kChunk = int64_t{1} << 22;
   std::vector<at::Tensor> sums;
   std::vector<uint64_t> keys;
   for (const ShardSegment& segment : transformer().shards().segments()) {
