@@ -130,10 +130,10 @@ Json SftStep::state() const {
 
 void SftStep::restore(const Json& state) {
   Fields fields(state, "state.json", "train_step");
+  check_lora_base(fields);  // first: what else is wrong may be allowed
   Fields sources = fields.object("sources");
   batches_.restore(sources);
   sources.finish();
-  check_lora_base(fields);
   fields.finish();
 }
 

@@ -231,6 +231,7 @@ Json UniGrpoStep::state() const {
 
 void UniGrpoStep::restore(const Json& state) {
   Fields fields(state, "state.json", "train_step");
+  check_lora_base(fields);  // first: what else is wrong may be allowed
   prompts_.restore(fields.raw("prompts"), "state.json", "train_step.prompts");
   phase_.reset();
   if (fields.has("phase")) {
@@ -243,7 +244,6 @@ void UniGrpoStep::restore(const Json& state) {
                   "those of a reference: beta may change between two outer steps alone");
   }
   fields.ignore("phase");
-  check_lora_base(fields);
   fields.finish();
 }
 
